@@ -1,0 +1,139 @@
+package backend
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+)
+
+// PlanVersion is the version of the Plan's JSON form.
+const PlanVersion = 1
+
+// Plan is what a launch will do, resolved to digests, and what the user says
+// yes to. Launch uses nothing else. The JSON form holds no secret.
+type Plan struct {
+	Version   int            `json:"version"`
+	Name      string         `json:"name"`
+	Agent     string         `json:"agent"`
+	Bottle    string         `json:"bottle"`
+	Files     []ManifestFile `json:"files"`
+	Image     PlanImage      `json:"image"`
+	Runtime   PlanRuntime    `json:"runtime"`
+	User      PlanUser       `json:"user"`
+	Mounts    []PlanMount    `json:"mounts"`
+	Inputs    []Input        `json:"inputs"`
+	Workspace *WorkTree      `json:"workspace,omitempty"`
+	Env       []EnvVariable  `json:"env"`
+	Egress    []PlanHost     `json:"egress"`
+	Anthropic PlanAnthropic  `json:"anthropic"`
+	Limits    Limits         `json:"limits"`
+	Command   []string       `json:"command"`
+	Warnings  []string       `json:"warnings"`
+	// RemoteControl and Debug are switches worth seeing before the yes.
+	RemoteControl bool `json:"remoteControl"`
+	Debug         bool `json:"debug"`
+	// RawTerminal says that the agent's output reaches the terminal unfiltered.
+	RawTerminal bool `json:"rawTerminal"`
+	// Detail is the backend's own: it prints and marshals itself.
+	Detail fmt.Stringer `json:"detail,omitempty"`
+}
+
+// PlanImage is the image by digest.
+type PlanImage struct {
+	Reference string `json:"reference"`
+	Digest    string `json:"digest"`
+	Platform  string `json:"platform"`
+	// Present says that the image is in the local store; else launch pulls it.
+	Present bool  `json:"present"`
+	Size    int64 `json:"size,omitempty"` // bytes, packed
+}
+
+// PlanRuntime is the OCI runtime, and why it was chosen.
+type PlanRuntime struct {
+	Name     string `json:"name"` // gvisor or runc
+	Shim     string `json:"shim"`
+	Binary   string `json:"binary"`
+	Version  string `json:"version"`
+	Platform string `json:"platform,omitempty"` // gVisor's: systrap, kvm, ...
+	Reason   string `json:"reason"`
+	// Proved says that a probe sandbox ran on it through this very daemon.
+	Proved bool `json:"proved"`
+}
+
+// PlanUser is who the agent is. The numbers are picked at launch.
+type PlanUser struct {
+	Namespace bool `json:"namespace"` // a user namespace of its own
+}
+
+// PlanMount is one mount that holds data.
+type PlanMount struct {
+	Destination string `json:"destination"`
+	Kind        string `json:"kind"` // bind, tmpfs
+	From        string `json:"from"` // what it shows, in words
+	ReadOnly    bool   `json:"readOnly"`
+}
+
+// EnvOrigin says where a variable's value comes from.
+type EnvOrigin string
+
+// The origins of a variable.
+const (
+	EnvLiteral   EnvOrigin = "literal"
+	EnvForwarded EnvOrigin = "forwarded"
+	EnvAsked     EnvOrigin = "asked"
+	EnvBuiltIn   EnvOrigin = "built-in"
+)
+
+// EnvVariable is a variable of claude's process. Its value is not part of the
+// JSON form.
+type EnvVariable struct {
+	Name   string    `json:"name"`
+	Origin EnvOrigin `json:"origin"`
+	From   string    `json:"from,omitempty"`   // host variable, when forwarded
+	Prompt string    `json:"prompt,omitempty"` // question, when asked
+	value  string
+}
+
+// NewEnv returns a variable whose value is known while planning.
+func NewEnv(name string, origin EnvOrigin, value string) EnvVariable {
+	return EnvVariable{Name: name, Origin: origin, value: value}
+}
+
+// PlanHost is a host that may be reached.
+type PlanHost struct {
+	Host    string   `json:"host"` // exact name, or *.suffix
+	Ports   []uint16 `json:"ports"`
+	Because string   `json:"because"` // egress.allow, ssh
+}
+
+// PlanAnthropic says how the Anthropic API is reached.
+type PlanAnthropic struct {
+	Upstream    string         `json:"upstream"`
+	Credential  CredentialKind `json:"credential"`
+	ServerTools []string       `json:"serverTools,omitempty"`
+}
+
+// Limits are the resolved limits of one bottle.
+type Limits struct {
+	MemoryBytes int64 `json:"memoryBytes"`
+	CPUMillis   int64 `json:"cpuMillis"`
+	Processes   int64 `json:"processes"`
+	OpenFiles   int64 `json:"openFiles"`
+	TmpBytes    int64 `json:"tmpBytes"`
+}
+
+// Digest is the hash of the plan's JSON form, "sha256:" and hex digits. It is
+// stamped on the record.
+func (p *Plan) Digest() string {
+	data, err := json.Marshal(p)
+	if err != nil {
+		// Every field is plain data, and Detail marshals by contract.
+		panic(fmt.Sprintf("marshal plan: %v", err))
+	}
+	sum := sha256.Sum256(data)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// Empty says that the plan would start nothing.
+func (p *Plan) Empty() bool { return p == nil || p.Name == "" }

@@ -1,0 +1,159 @@
+package backend
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Printable makes foreign text safe to show on one line: anything but printable
+// ASCII is quoted, so that no escape sequence, newline, bidi control or
+// look-alike letter changes what the screen says.
+func Printable(s string) string {
+	quoted := strconv.QuoteToASCII(s)
+	if inner := quoted[1 : len(quoted)-1]; inner == s {
+		return s
+	}
+	return quoted
+}
+
+// Print writes the plan for people, as the preflight shows it.
+func (p *Plan) Print(w io.Writer) error {
+	var b strings.Builder
+	row := func(key, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-11s %s\n", key, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintf(&b, "Bottle %s: agent %s in bottle %s\n", Printable(p.Name), Printable(p.Agent), Printable(p.Bottle))
+	for _, file := range p.Files {
+		row("file", "%s %s (sha256:%s)", file.Kind, Printable(file.Path), short(file.SHA256))
+	}
+	p.printImage(row)
+	proof := "proved by a probe sandbox"
+	if !p.Runtime.Proved {
+		proof = "unproved"
+	}
+	row("runtime", "%s, %s, %s: %s; %s", p.Runtime.Name, Printable(p.Runtime.Binary), Printable(p.Runtime.Version), proof, Printable(p.Runtime.Reason))
+	user := "one unprivileged uid of its own, no capability"
+	if p.User.Namespace {
+		user += ", user namespace"
+	}
+	row("user", "%s", user)
+	row("limits", "memory %s, cpus %s, processes %d, open files %d, /tmp %s", Bytes(p.Limits.MemoryBytes),
+		strconv.FormatFloat(float64(p.Limits.CPUMillis)/1000, 'f', -1, 64), p.Limits.Processes, p.Limits.OpenFiles, Bytes(p.Limits.TmpBytes))
+	for _, mount := range p.Mounts {
+		mode := "rw"
+		if mount.ReadOnly {
+			mode = "ro"
+		}
+		row("mount", "%s %s %s: %s", mount.Destination, mount.Kind, mode, Printable(mount.From))
+	}
+	p.printInputs(row)
+	p.printReach(row)
+	quoted := make([]string, len(p.Command))
+	for i, arg := range p.Command {
+		quoted[i] = Printable(arg)
+	}
+	row("command", "%s", strings.Join(quoted, " "))
+	if p.Detail != nil {
+		row("backend", "%s", Printable(p.Detail.String()))
+	}
+	for _, warning := range p.Warnings {
+		row("WARNING", "%s", Printable(warning))
+	}
+	row("plan", "%s", p.Digest())
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (p *Plan) printImage(row func(string, string, ...any)) {
+	state := Bytes(p.Image.Size) + ", present"
+	if !p.Image.Present {
+		state = "will be pulled"
+	}
+	row("image", "%s@%s (%s, %s)", Printable(p.Image.Reference), p.Image.Digest, Printable(p.Image.Platform), state)
+}
+
+func (p *Plan) printInputs(row func(string, string, ...any)) {
+	for _, input := range p.Inputs {
+		note := ""
+		if input.SHA256 != "" {
+			note += ", sha256:" + short(input.SHA256)
+		}
+		if input.Note != "" {
+			note += ", " + Printable(input.Note)
+		}
+		row("input", "%s %s: %d files, %s%s", input.Kind, Printable(input.Name), input.Files, Bytes(input.Bytes), note)
+	}
+	if p.Workspace == nil {
+		return
+	}
+	head := ""
+	if p.Workspace.Head != "" {
+		head = ", HEAD " + short(p.Workspace.Head)
+		if p.Workspace.Branch != "" {
+			head += " on " + Printable(p.Workspace.Branch)
+		}
+	}
+	row("workspace", "copy of %s: %d files, %s%s", Printable(p.Workspace.Path), p.Workspace.Files, Bytes(p.Workspace.Bytes), head)
+	const shown = 10
+	for i, omission := range p.Workspace.Omitted {
+		if i == shown {
+			row("left out", "and %d more (all with -o json)", len(p.Workspace.Omitted)-shown)
+			break
+		}
+		row("left out", "%s (%s)", Printable(omission.Path), omission.Reason)
+	}
+}
+
+func (p *Plan) printReach(row func(string, string, ...any)) {
+	credential := "no credential: claude will say that it is not logged in"
+	if name := p.Anthropic.Credential.Variable(); name != "" {
+		credential = "credential from " + name + ", put on outside the bottle"
+	}
+	row("anthropic", "%s, %s", Printable(p.Anthropic.Upstream), credential)
+	for _, tool := range p.Anthropic.ServerTools {
+		row("anthropic", "server tool allowed: %s", Printable(tool))
+	}
+	if len(p.Egress) == 0 {
+		row("hosts", "none")
+	}
+	for _, host := range p.Egress {
+		ports := make([]string, len(host.Ports))
+		for i, port := range host.Ports {
+			ports[i] = strconv.Itoa(int(port))
+		}
+		row("hosts", "%s port %s (%s)", Printable(host.Host), strings.Join(ports, ", "), Printable(host.Because))
+	}
+	for _, variable := range p.Env {
+		switch variable.Origin {
+		case EnvForwarded:
+			row("env", "%s forwarded from %s", Printable(variable.Name), Printable(variable.From))
+		case EnvAsked:
+			row("env", "%s asked: %s", Printable(variable.Name), Printable(variable.Prompt))
+		case EnvLiteral:
+			row("env", "%s set by the bottle file", Printable(variable.Name))
+		}
+	}
+}
+
+func short(hash string) string {
+	if len(hash) > 12 {
+		return hash[:12]
+	}
+	return hash
+}
+
+// Bytes shows a size in binary units.
+func Bytes(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, exponent := float64(n)/unit, 0
+	for value >= unit && exponent < 4 {
+		value /= unit
+		exponent++
+	}
+	return strconv.FormatFloat(value, 'f', 1, 64) + " " + "KMGTP"[exponent:exponent+1] + "iB"
+}
