@@ -33,6 +33,8 @@ type Plan struct {
 	// RemoteControl and Debug are switches worth seeing before the yes.
 	RemoteControl bool `json:"remoteControl"`
 	Debug         bool `json:"debug"`
+	// Discard says that the work is thrown away at the end.
+	Discard bool `json:"discard"`
 	// RawTerminal says that the agent's output reaches the terminal unfiltered.
 	RawTerminal bool `json:"rawTerminal"`
 	// Detail is the backend's own: it prints and marshals itself.

@@ -32,6 +32,8 @@ type Spec struct {
 	// Runtime and Image override the bottle file when they are not empty.
 	Runtime RuntimePolicy
 	Image   string
+	// Limits are the bottle file's resources, resolved.
+	Limits Limits
 	// AllowVulnerableRunc accepts a runc below the floor.
 	AllowVulnerableRunc bool
 	// RawTerminal switches the escape filter off.
@@ -39,6 +41,8 @@ type Spec struct {
 	// DryRun plans without the probe sandbox: an unknown runtime stays
 	// unproved.
 	DryRun bool
+	// Discard throws the work away at the end instead of keeping it.
+	Discard bool
 	// ClaudeArgs follow claude's own options.
 	ClaudeArgs []string
 	// Lookup reads the host's environment.

@@ -1,0 +1,208 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/neck"
+	"github.com/claude-bottle/claude-bottle/provision"
+	"github.com/claude-bottle/claude-bottle/supervise"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+// Exit codes of ours among claude's, as docker and podman have them.
+const (
+	exitOurs          = 125
+	exitNotExecutable = 126
+	exitNotFound      = 127
+	exitKilled        = 128 + int(unix.SIGKILL)
+)
+
+// bottle is a running bottle, held by the process that launched it.
+type bottle struct {
+	backend    *Backend
+	plan       *backend.Plan
+	places     places
+	user       user
+	env        []string
+	promptPath string
+	lock       *lock
+	supervisor *supervise.Client
+	closing    sync.Once
+	closed     error
+}
+
+var (
+	_ backend.Bottle  = (*bottle)(nil)
+	_ backend.Unsaver = (*bottle)(nil)
+)
+
+// bottle hands what was launched over to the one who owns it from now on.
+func (l *launch) bottle() *bottle {
+	b := &bottle{
+		backend: l.backend, plan: l.plan, places: l.places, user: l.user,
+		promptPath: l.promptPath, lock: l.lock, supervisor: l.supervisor,
+	}
+	for name, value := range l.secrets.Env {
+		b.env = append(b.env, name+"="+value.Reveal())
+	}
+	slices.Sort(b.env)
+	return b
+}
+
+// Name implements backend.Bottle.
+func (b *bottle) Name() string { return b.plan.Name }
+
+// ExecClaude implements backend.Bottle.
+func (b *bottle) ExecClaude(ctx context.Context, argv []string, terminal backend.Terminal) (int, error) {
+	if len(argv) == 0 {
+		return exitOurs, fmt.Errorf("run claude: the command is empty: %w", errdefs.ErrInvalidArgument)
+	}
+	if b.promptPath != "" {
+		argv = slices.Concat(argv[:1], []string{"--append-system-prompt-file", b.promptPath}, argv[1:])
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	request := &neck.SessionRequest{Argv: argv, Env: b.env, Dir: backend.WorkspacePath, TTY: terminal.TTY}
+	sizes, first := relaySizes(ctx, terminal.Size)
+	request.Size = first
+	status, err := b.supervisor.Session(ctx, request, neck.SessionIO{
+		In: terminal.In, Out: terminal.Out, Err: terminal.Err,
+		Size: sizes, Signals: relaySignals(ctx, terminal.Signals),
+	})
+	switch {
+	case err == nil:
+		return status.Code, nil
+	case errdefs.IsNotFound(err):
+		return exitNotFound, fmt.Errorf("image %s has no %s on its PATH: choose one that has, or the default image: %w", b.plan.Image.Reference, argv[0], err)
+	case errdefs.IsPermissionDenied(err):
+		return exitNotExecutable, fmt.Errorf("%s of image %s can't be executed: %w", argv[0], b.plan.Image.Reference, err)
+	case ctx.Err() != nil:
+		return exitOurs, fmt.Errorf("run claude: %w", context.Cause(ctx))
+	default:
+		return b.whyLost(ctx, err)
+	}
+}
+
+// whyLost says what became of a bottle whose session broke off.
+func (b *bottle) whyLost(ctx context.Context, cause error) (int, error) {
+	if outOfMemory(b.places.id) {
+		return exitKilled, fmt.Errorf("the bottle ran out of memory (limit %s): raise resources.memory in the bottle file: %w",
+			backend.Bytes(b.plan.Limits.MemoryBytes), errdefs.ErrResourceExhausted)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	ended, err := b.backend.client.WaitTask(ctx, b.plan.Name)
+	if err != nil {
+		return exitOurs, fmt.Errorf("the bottle was lost: %w", errors.Join(cause, err))
+	}
+	if exit, ok := <-ended; ok && exit.Err == nil {
+		return exitOurs, fmt.Errorf("the bottle died under claude (its sandbox ended with code %d); its workspace is kept: %w", exit.Code, cause)
+	}
+	return exitOurs, fmt.Errorf("the session with the bottle broke off: %w", cause)
+}
+
+// CopyIn implements backend.Bottle.
+func (b *bottle) CopyIn(ctx context.Context, hostPath, bottlePath string) error {
+	return provision.CopyIn(ctx, hostPath, bottlePath, hostTarget{places: b.places, user: b.user})
+}
+
+// Unsaved implements backend.Unsaver.
+func (b *bottle) Unsaved(ctx context.Context) (backend.Unsaved, error) {
+	return unsavedWork(ctx, b.places)
+}
+
+// Close implements backend.Bottle: it returns once the supervisor has taken the
+// teardown over. Without a supervisor it does the work itself.
+func (b *bottle) Close(ctx context.Context) error {
+	return b.takeDown(ctx, func(ctx context.Context) bool { return b.supervisor.Down(ctx) == nil })
+}
+
+// tearDown is Close that waits for the end.
+func (b *bottle) tearDown(ctx context.Context) error {
+	return b.takeDown(ctx, func(ctx context.Context) bool {
+		if b.supervisor.Down(ctx) == nil {
+			b.supervisor.Wait(ctx)
+		}
+		return false // it may have given up: look again
+	})
+}
+
+// takeDown asks the supervisor first; bySupervisor says whether that is enough.
+func (b *bottle) takeDown(ctx context.Context, bySupervisor func(context.Context) bool) error {
+	b.closing.Do(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownTimeout)
+		defer cancel()
+		defer b.lock.release()
+		if b.supervisor != nil {
+			defer b.supervisor.Close()
+			if bySupervisor(ctx) {
+				return
+			}
+		}
+		b.closed = b.backend.Down(ctx, b.places.id, b.plan.Discard)
+	})
+	return b.closed
+}
+
+// relaySizes turns the sizes of the terminal into those of the neck. The first
+// one is waited for, since claude should draw at the right size from its start.
+func relaySizes(ctx context.Context, sizes <-chan backend.Size) (<-chan neck.Size, neck.Size) {
+	if sizes == nil {
+		return nil, neck.Size{}
+	}
+	var first neck.Size
+	select {
+	case size := <-sizes:
+		first = neck.Size(size)
+	case <-ctx.Done():
+	}
+	return relay(ctx, sizes, func(size backend.Size) (neck.Size, bool) { return neck.Size(size), true }), first
+}
+
+// relaySignals turns signals into their names.
+func relaySignals(ctx context.Context, signals <-chan os.Signal) <-chan string {
+	if signals == nil {
+		return nil
+	}
+	return relay(ctx, signals, func(received os.Signal) (string, bool) {
+		number, ok := received.(syscall.Signal)
+		return unix.SignalName(number), ok
+	})
+}
+
+// relay passes on what convert accepts, until ctx or the source ends.
+func relay[From, To any](ctx context.Context, from <-chan From, convert func(From) (To, bool)) <-chan To {
+	to := make(chan To)
+	go func() {
+		defer close(to)
+		for {
+			select {
+			case value, ok := <-from:
+				if !ok {
+					return
+				}
+				converted, ok := convert(value)
+				if !ok {
+					continue
+				}
+				select {
+				case to <- converted:
+				case <-ctx.Done():
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return to
+}

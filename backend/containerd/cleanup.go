@@ -1,0 +1,120 @@
+package containerd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/containerd/errdefs"
+)
+
+// PrepareCleanup implements backend.Backend.
+func (b *Backend) PrepareCleanup(ctx context.Context) (*backend.CleanupPlan, error) {
+	ids, err := b.everyID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	plan := &backend.CleanupPlan{Items: []backend.CleanupItem{}, Kept: []backend.KeptWorkspace{}}
+	for _, id := range ids {
+		where := b.layout.bottle(id)
+		alive, err := held(where.lock())
+		if err != nil {
+			return nil, err
+		}
+		if alive {
+			continue
+		}
+		s, err := b.observe(ctx, where, false)
+		if err != nil {
+			return nil, fmt.Errorf("look at %s: %w", id, err)
+		}
+		plan.Items = append(plan.Items, items(where, s)...)
+		unsaved, err := unsavedWork(ctx, where)
+		if err != nil {
+			return nil, fmt.Errorf("look at the work of %s: %w", id, err)
+		}
+		if unsaved.Any() {
+			plan.Kept = append(plan.Kept, backend.KeptWorkspace{Handle: id.Handle(), Path: unsaved.Workspace, Files: unsaved.Changed})
+		}
+	}
+	return plan, nil
+}
+
+// items are the things that the steps down of this bottle would remove.
+func items(where places, s seen) []backend.CleanupItem {
+	const reason = "no process holds it any more"
+	var list []backend.CleanupItem
+	add := func(there bool, kind, target string) {
+		if there {
+			list = append(list, backend.CleanupItem{Bottle: where.id.String(), Kind: kind, Target: target, Reason: reason})
+		}
+	}
+	add(s.task != taskAbsent, "task", where.id.Name)
+	add(s.leftovers, "leftovers", "processes, cgroups and mounts of "+where.id.Name)
+	add(s.snapshot, "snapshot", where.id.String())
+	add(s.record, "record", where.id.Name)
+	add(s.state, "state directory", where.state)
+	add(s.run, "run directory", where.run)
+	return list
+}
+
+// Cleanup implements backend.Backend.
+func (b *Backend) Cleanup(ctx context.Context, plan *backend.CleanupPlan) error {
+	var failed error
+	done := map[string]bool{}
+	for _, item := range plan.Items {
+		if done[item.Bottle] {
+			continue
+		}
+		done[item.Bottle] = true
+		id, err := backend.ParseID(item.Bottle)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		// One that is held again is somebody's: leave it.
+		if err := b.takeDead(ctx, id); err != nil && !errdefs.IsUnavailable(err) {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
+}
+
+// everyID collects the bottles that left anything anywhere.
+func (b *Backend) everyID(ctx context.Context) ([]backend.ID, error) {
+	ids, err := b.layout.ids()
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, id := range ids {
+		names[id.String()] = true
+	}
+	add := func(text string) {
+		if id, err := backend.ParseID(text); err == nil && !names[text] {
+			names[text] = true
+			ids = append(ids, id)
+		}
+	}
+	records, err := b.client.Records(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, record := range records {
+		if record.Labels[backend.LabelVersion] == backend.RecordVersion {
+			add(record.Labels[backend.LabelID])
+		}
+	}
+	snapshots, err := b.client.Snapshots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, snapshot := range snapshots {
+		add(snapshot.Key)
+	}
+	slices.SortFunc(ids, func(a, b backend.ID) int { return cmp.Compare(a.String(), b.String()) })
+	return ids, nil
+}

@@ -1,0 +1,130 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/containerd/errdefs"
+)
+
+// Down takes the bottle with this id down to its kept work, or to nothing with
+// discard. The caller holds its lock. It may be called again after any crash.
+func (b *Backend) Down(ctx context.Context, id backend.ID, discard bool) error {
+	where := b.layout.bottle(id)
+	s, err := b.observe(ctx, where, discard)
+	if err != nil {
+		return fmt.Errorf("take down %s: %w", id, err)
+	}
+	if err := reconcile(ctx, wishGone, s, b.downward(where), b.options.Progress); err != nil {
+		return fmt.Errorf("take down %s: %w", id, err)
+	}
+	return nil
+}
+
+// takeDead takes the lock of a dead bottle and takes the bottle down. One that
+// is held is an Unavailable error.
+func (b *Backend) takeDead(ctx context.Context, id backend.ID) error {
+	where := b.layout.bottle(id)
+	taken, err := b.takeLock(where)
+	if err != nil {
+		return err
+	}
+	defer taken.release()
+	return b.Down(ctx, id, false)
+}
+
+// takeLock takes the lock of a bottle whose directory may be gone, as after a
+// reboot, without getting in the way of a claim that is being made.
+func (b *Backend) takeLock(where places) (*lock, error) {
+	guard, err := acquire(b.layout.claimLock(), true)
+	if err != nil {
+		return nil, err
+	}
+	defer guard.release()
+	if err := os.Mkdir(where.run, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("make run directory: %w", err)
+	}
+	return acquire(where.lock(), false)
+}
+
+// downward does the steps down of one bottle.
+func (b *Backend) downward(where places) doer {
+	name := where.id.Name
+	return func(ctx context.Context, what step) error {
+		switch what {
+		case stepMark:
+			err := b.client.SetLabel(ctx, name, backend.LabelWish, backend.WishGone)
+			if errdefs.IsNotFound(err) {
+				return nil
+			}
+			return err
+		case stepKill:
+			return b.client.RemoveTask(ctx, name)
+		case stepSweep:
+			return b.sweep(ctx, where)
+		case stepUnsnapshot:
+			return b.client.RemoveSnapshot(ctx, where.id.String())
+		case stepForget:
+			return b.client.DeleteRecord(ctx, name)
+		case stepState:
+			return removeTree(where.state)
+		case stepRun:
+			return removeRun(where)
+		default:
+			return fmt.Errorf("step %q does not lead down: %w", what, errdefs.ErrInvalidArgument)
+		}
+	}
+}
+
+func (b *Backend) sweep(ctx context.Context, where places) error {
+	leftovers, err := b.client.Leftovers(ctx, where.id.Name, where.id.String())
+	if err != nil {
+		return err
+	}
+	for _, leftover := range leftovers {
+		err = errors.Join(err, b.client.RemoveLeftover(ctx, leftover))
+	}
+	return err
+}
+
+// removeRun removes the run directory, its lock last: up to then nobody else
+// takes the bottle for one that nobody works on.
+func removeRun(where places) error {
+	if err := unbindNetworkNamespace(where.netns()); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(where.run)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list run directory: %w", err)
+	}
+	root, err := os.OpenRoot(where.run)
+	if err != nil {
+		return fmt.Errorf("open run directory: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	for _, entry := range entries {
+		if entry.Name() == "lock" {
+			continue
+		}
+		if err := root.RemoveAll(entry.Name()); err != nil {
+			return fmt.Errorf("empty run directory: %w", err)
+		}
+	}
+	return removeTree(where.run)
+}
+
+// removeTree removes a directory that the agent may have filled: below it no
+// link is followed.
+func removeTree(path string) error {
+	if err := os.RemoveAll(path); err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,247 @@
+package containerd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/provision"
+	"github.com/claude-bottle/claude-bottle/runtime"
+	"github.com/claude-bottle/claude-bottle/supervise"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+)
+
+// launch is one bottle on its way up.
+type launch struct {
+	*claim
+	backend    *Backend
+	plan       *backend.Plan
+	detail     Detail
+	secrets    backend.Secrets
+	user       user
+	netns      *networkNamespace
+	supervisor *supervise.Client
+	promptPath string
+}
+
+// Launch implements backend.Backend.
+func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backend.Secrets) (_ backend.Bottle, err error) {
+	detail, err := detailOf(plan)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.client.EnsureImage(ctx, detail.image, b.options.Progress); err != nil {
+		return nil, err
+	}
+	if err := b.makeWay(ctx, plan.Name); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, launchTimeout, fmt.Errorf("launch took longer than %s: %w", launchTimeout, context.DeadlineExceeded))
+	defer cancel()
+	claimed, err := b.layout.claim(plan.Name)
+	if err != nil {
+		return nil, err
+	}
+	l := &launch{claim: claimed, backend: b, plan: plan, detail: detail, secrets: secrets}
+	if err := l.record(ctx); err != nil {
+		l.netns.close()
+		l.abandon()
+		return nil, err
+	}
+	defer l.netns.close()
+	if err := reconcile(ctx, wishUp, seen{record: true, run: true, state: true}, l.upward, b.options.Progress); err != nil {
+		return nil, l.rollBack(ctx, fmt.Errorf("launch %s: %w", plan.Name, err))
+	}
+	return l.bottle(), nil
+}
+
+// makeWay sees to it that the name is free: a dead bottle of that name is taken
+// down, one that is going is waited for, a living one is an AlreadyExists error.
+func (b *Backend) makeWay(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, takeoverTimeout)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		record, err := b.client.Record(ctx, name)
+		if errdefs.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		alive, err := b.held(record)
+		if err != nil {
+			return err
+		}
+		switch {
+		case !alive:
+			id, err := backend.ParseID(record.Labels[backend.LabelID])
+			if err != nil {
+				return err
+			}
+			if err := b.takeDead(ctx, id); err != nil && !errdefs.IsUnavailable(err) {
+				return err
+			}
+		case record.Labels[backend.LabelWish] != backend.WishGone:
+			return errNameInUse(name)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("bottle %s is still being taken down: try again, or choose another name with --name: %w", name, errdefs.ErrAlreadyExists)
+		case <-tick.C:
+		}
+	}
+}
+
+// record stages what the spec names and claims the bottle's name.
+func (l *launch) record(ctx context.Context) (err error) {
+	if l.user, err = newUser(l.id, l.plan.User.Namespace); err != nil {
+		return err
+	}
+	if err := stage(l.places, l.user); err != nil {
+		return err
+	}
+	if err := writePlan(l.places, l.plan); err != nil {
+		return err
+	}
+	if l.netns, err = newNetworkNamespace(l.places.netns(), l.backend.client.Daemon().SharesPIDs); err != nil {
+		return err
+	}
+	spec, err := l.backend.buildSpec(l.plan, l.places, l.user, l.netns.path)
+	if err != nil {
+		return err
+	}
+	err = l.backend.client.CreateRecord(ctx, runtime.Record{
+		Name:        l.plan.Name,
+		Image:       l.plan.Image.Reference,
+		SnapshotKey: l.id.String(),
+		Spec:        spec,
+		Runtime:     l.detail.handle,
+		Labels: map[string]string{
+			backend.LabelID:            l.id.String(),
+			backend.LabelAgent:         l.plan.Agent,
+			backend.LabelBottle:        l.plan.Bottle,
+			backend.LabelWish:          backend.WishUp,
+			backend.LabelPlan:          l.plan.Digest(),
+			backend.LabelRuntime:       l.plan.Runtime.Name,
+			backend.LabelRuntimeReason: l.plan.Runtime.Reason,
+			backend.LabelImage:         l.plan.Image.Reference + "@" + l.plan.Image.Digest,
+			backend.LabelVersion:       backend.RecordVersion,
+		},
+	})
+	if errdefs.IsAlreadyExists(err) {
+		return errNameInUse(l.plan.Name)
+	}
+	return err
+}
+
+// upward does the steps up.
+func (l *launch) upward(ctx context.Context, what step) error {
+	client := l.backend.client
+	switch what {
+	case stepSupervise:
+		return l.supervise(ctx)
+	case stepProvision:
+		return l.provision(ctx)
+	case stepSnapshot:
+		return client.PrepareSnapshot(ctx, l.id.String(), l.detail.image, l.idMap())
+	case stepCreate:
+		_, err := client.CreateTask(ctx, l.plan.Name, l.places.initLog())
+		return err
+	case stepStart:
+		return client.StartTask(ctx, l.plan.Name)
+	case stepNeck:
+		return l.openNeck(ctx)
+	default:
+		return fmt.Errorf("step %q does not lead up: %w", what, errdefs.ErrInvalidArgument)
+	}
+}
+
+func (l *launch) idMap() *runtime.IDMap {
+	if l.user.first == 0 {
+		return nil
+	}
+	return &runtime.IDMap{HostID: l.user.first, Size: uidCount}
+}
+
+func (l *launch) supervise(ctx context.Context) error {
+	options := l.backend.options
+	encoded, err := json.Marshal(options)
+	if err != nil {
+		return fmt.Errorf("encode backend options: %w", err)
+	}
+	l.supervisor, err = supervise.Start(ctx, supervise.Launch{
+		Executable: options.Executable,
+		Args:       []string{"supervise", l.id.String()},
+		Lock:       l.lock.file,
+		Log:        l.places.log(),
+		Config: supervise.Config{
+			ID: l.id.String(), Run: l.run, State: l.state,
+			Hosts: l.plan.Egress, Anthropic: l.plan.Anthropic, Credential: l.secrets.Credential.Reveal(),
+			Discard: l.plan.Discard, Backend: encoded,
+		},
+	})
+	return err
+}
+
+// provision fills the places and notes what they held before claude came.
+func (l *launch) provision(ctx context.Context) (err error) {
+	target := hostTarget{places: l.places, user: l.user}
+	if l.promptPath, err = (provision.Provisioner{}).Provision(ctx, l.plan, target); err != nil {
+		return err
+	}
+	return writeBaseline(ctx, l.places)
+}
+
+// openNeck waits for PID 1, or for the task to end without it.
+func (l *launch) openNeck(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended, err := l.backend.client.WaitTask(ctx, l.plan.Name)
+	if err != nil {
+		return err
+	}
+	ready := make(chan error, 1)
+	go func() { ready <- l.supervisor.Ready(ctx) }()
+	select {
+	case err := <-ready:
+		return err
+	case exit := <-ended:
+		cancel()
+		<-ready
+		if exit.Err != nil {
+			return exit.Err
+		}
+		return fmt.Errorf("PID 1 of the bottle ended with code %d before it opened the neck%s: %w", exit.Code, tail(l.places.initLog()), errdefs.ErrAborted)
+	}
+}
+
+// rollBack takes down what was made, and returns cause with what went wrong on
+// the way.
+func (l *launch) rollBack(ctx context.Context, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownTimeout)
+	defer cancel()
+	if err := l.bottle().tearDown(ctx); err != nil {
+		log.G(ctx).WithError(err).Warn("roll back launch")
+		return errors.Join(cause, fmt.Errorf("roll back: %w", err))
+	}
+	return cause
+}
+
+// tail is the last lines of a log, to stand at the end of an error.
+func tail(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil || len(data) == 0 {
+		return ""
+	}
+	const most = 1000
+	text := strings.TrimSpace(string(data[max(0, len(data)-most):]))
+	return ", saying " + backend.Printable(text)
+}

@@ -1,0 +1,82 @@
+package containerd
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+)
+
+// Roots below which everything of every daemon lies.
+const (
+	DefaultRoot    = "/var/lib/claude-bottle"
+	DefaultRunRoot = "/run/claude-bottle"
+)
+
+// layout names every path of this backend for one daemon and namespace, so
+// that two daemons never share a lock, a name or a directory.
+type layout struct{ root, runRoot string }
+
+func newLayout(root, runRoot, address, namespace string) layout {
+	sum := sha256.Sum256([]byte(address + "\x00" + namespace))
+	key := hex.EncodeToString(sum[:4])
+	return layout{root: filepath.Join(root, key), runRoot: filepath.Join(runRoot, key)}
+}
+
+// make creates the directories that all bottles share. What lies on their way
+// must belong to root and be closed to others.
+func (l layout) make() error {
+	for _, dir := range []string{filepath.Dir(l.root), l.root, l.bottles(), filepath.Dir(l.runRoot), l.runRoot, l.runBottles()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make state directory: %w", err)
+		}
+		info, err := os.Lstat(dir)
+		if err != nil {
+			return fmt.Errorf("check state directory: %w", err)
+		}
+		if err := checkOwned(dir, info); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l layout) bottles() string     { return filepath.Join(l.root, "bottles") }
+func (l layout) runBottles() string  { return filepath.Join(l.runRoot, "bottles") }
+func (l layout) claimLock() string   { return filepath.Join(l.runRoot, "claim.lock") }
+func (l layout) runtimeRoot() string { return filepath.Join(l.runRoot, "runtime") }
+
+func (l layout) bottle(id backend.ID) places {
+	return places{
+		id:    id,
+		state: filepath.Join(l.bottles(), id.String()),
+		run:   filepath.Join(l.runBottles(), id.String()),
+	}
+}
+
+// places names the paths of one bottle: state survives a reboot, run does not.
+type places struct {
+	id         backend.ID
+	state, run string
+}
+
+func (p places) lock() string     { return filepath.Join(p.run, "lock") }
+func (p places) control() string  { return filepath.Join(p.run, "ctl.sock") }
+func (p places) neck() string     { return filepath.Join(p.run, "neck") }
+func (p places) etc() string      { return filepath.Join(p.run, "etc") }
+func (p places) netns() string    { return filepath.Join(p.run, "netns") }
+func (p places) log() string      { return filepath.Join(p.run, "supervisor.log") }
+func (p places) initLog() string  { return filepath.Join(p.run, "init.log") }
+func (p places) plan() string     { return filepath.Join(p.state, "plan.json") }
+func (p places) baseline() string { return filepath.Join(p.state, "baseline") }
+
+// place is the directory on the host that is mounted at place.
+func (p places) place(place backend.Place) string {
+	if place == backend.PlaceSSH {
+		return filepath.Join(p.run, string(place)) // memory-backed
+	}
+	return filepath.Join(p.state, string(place))
+}

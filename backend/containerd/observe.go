@@ -1,0 +1,124 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/claude-bottle/claude-bottle/archive"
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/runtime"
+	"github.com/containerd/errdefs"
+)
+
+// held says whether a process stands behind the record.
+func (b *Backend) held(record runtime.Record) (bool, error) {
+	id, err := backend.ParseID(record.Labels[backend.LabelID])
+	if err != nil {
+		return false, err
+	}
+	return held(b.layout.bottle(id).lock())
+}
+
+// observe looks at everything that there may be of one bottle. discard says
+// that its work may go too.
+func (b *Backend) observe(ctx context.Context, where places, discard bool) (seen, error) {
+	var s seen
+	record, err := b.client.Record(ctx, where.id.Name)
+	switch {
+	case errdefs.IsNotFound(err):
+	case err != nil:
+		return s, err
+	default:
+		// The name may have passed on to a later life.
+		s.record = record.Labels[backend.LabelID] == where.id.String()
+		s.marked = record.Labels[backend.LabelWish] == backend.WishGone
+	}
+	if s.record || errdefs.IsNotFound(err) {
+		if s.task, err = b.taskPhase(ctx, where.id.Name); err != nil {
+			return s, err
+		}
+	}
+	snapshots, err := b.client.Snapshots(ctx)
+	if err != nil {
+		return s, err
+	}
+	for _, snapshot := range snapshots {
+		s.snapshot = s.snapshot || snapshot.Key == where.id.String()
+	}
+	leftovers, err := b.client.Leftovers(ctx, where.id.Name, where.id.String())
+	if err != nil {
+		return s, err
+	}
+	s.leftovers = len(leftovers) > 0
+	if s.run, err = exists(where.run); err != nil {
+		return s, err
+	}
+	if s.state, err = exists(where.state); err != nil || !s.state || discard {
+		return s, err
+	}
+	unsaved, err := unsavedWork(ctx, where)
+	if err != nil {
+		return s, err
+	}
+	s.state = !unsaved.Any()
+	return s, nil
+}
+
+func (b *Backend) taskPhase(ctx context.Context, name string) (taskPhase, error) {
+	task, err := b.client.Task(ctx, name)
+	if err != nil {
+		return taskAbsent, err
+	}
+	switch {
+	case !task.Exists:
+		return taskAbsent, nil
+	case task.Status == "created":
+		return taskCreated, nil
+	case task.Status == "stopped":
+		return taskStopped, nil
+	default:
+		return taskRunning, nil
+	}
+}
+
+func exists(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for bottle directory: %w", err)
+	}
+	return true, nil
+}
+
+// unsavedWork compares the workspace with what went in. Without a baseline
+// claude never ran, and there is nothing of its work.
+func unsavedWork(ctx context.Context, where places) (backend.Unsaved, error) {
+	unsaved := backend.Unsaved{Workspace: where.place(backend.PlaceWorkspace), Handle: where.id.Handle()}
+	baseline, err := os.Open(where.baseline())
+	if errors.Is(err, fs.ErrNotExist) {
+		return unsaved, nil
+	}
+	if err != nil {
+		return unsaved, fmt.Errorf("open baseline: %w", err)
+	}
+	defer func() { _ = baseline.Close() }()
+	root, err := os.OpenRoot(unsaved.Workspace)
+	if errors.Is(err, fs.ErrNotExist) {
+		return unsaved, nil
+	}
+	if err != nil {
+		return unsaved, fmt.Errorf("open workspace: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	changes, err := archive.Compare(ctx, root, baseline)
+	if err != nil {
+		return unsaved, fmt.Errorf("compare workspace: %w", err)
+	}
+	unsaved.Changed, unsaved.Paths = changes.Count, changes.Paths
+	return unsaved, nil
+}

@@ -1,0 +1,259 @@
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/provision"
+	"github.com/claude-bottle/claude-bottle/runtime"
+	"github.com/claude-bottle/claude-bottle/supervise"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
+)
+
+// DefaultImage is what a bottle gets whose file names no image.
+const DefaultImage = "docker.io/claude-bottle/default:latest"
+
+// defaultUpstream is the Anthropic API, unless ANTHROPIC_BASE_URL of the host
+// names another.
+const defaultUpstream = "https://api.anthropic.com"
+
+var terminalName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$`)
+
+// Prepare implements backend.Backend. The image, the runtime and the files are
+// looked at side by side.
+func (b *Backend) Prepare(ctx context.Context, spec backend.Spec) (*backend.Plan, error) {
+	name := spec.BottleName()
+	if err := backend.ValidateName("bottle", name); err != nil {
+		return nil, err
+	}
+	if err := b.checkNameFree(ctx, name); err != nil {
+		return nil, err
+	}
+	var (
+		image  runtime.Image
+		choice runtime.Choice
+		things provision.Provisions
+	)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		image, err = b.client.ResolveImage(groupCtx, imageReference(spec))
+		return err
+	})
+	group.Go(func() (err error) {
+		choice, err = b.client.Choose(groupCtx, b.runtimePolicy(spec))
+		return err
+	})
+	group.Go(func() (err error) {
+		things, err = provision.Gather(groupCtx, spec)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		if closeErr := things.Workspace.Close(); closeErr != nil {
+			return nil, fmt.Errorf("%w (and close the working directory: %w)", err, closeErr)
+		}
+		return nil, err
+	}
+	plan, err := b.plan(spec, image, choice, things)
+	if err != nil {
+		_ = things.Workspace.Close()
+		return nil, err
+	}
+	return plan, nil
+}
+
+// checkNameFree says early what the claim at launch would say.
+func (b *Backend) checkNameFree(ctx context.Context, name string) error {
+	record, err := b.client.Record(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	alive, err := b.held(record)
+	if err != nil {
+		return err
+	}
+	if alive && record.Labels[backend.LabelWish] != backend.WishGone {
+		return errNameInUse(name)
+	}
+	return nil
+}
+
+func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Choice, things provision.Provisions) (*backend.Plan, error) {
+	bottle := spec.Manifest.Bottle
+	credential, upstream := anthropic(spec)
+	if spec.ForwardOAuthToken && credential != backend.CredentialOAuth {
+		return nil, fmt.Errorf("forward OAuth token: CLAUDE_CODE_OAUTH_TOKEN is not set: run `claude setup-token` and export it: %w", errdefs.ErrFailedPrecondition)
+	}
+	hosts, err := supervise.Hosts(bottle.Egress.Allow, bottle.SSH)
+	if err != nil {
+		return nil, err
+	}
+	env, err := provision.Environment(spec, credential)
+	if err != nil {
+		return nil, err
+	}
+	env = append(env, terminalEnvironment(spec)...)
+	if err := checkCgroups(choice.Plan.Name); err != nil {
+		return nil, err
+	}
+	daemon := b.client.Daemon()
+	plan := &backend.Plan{
+		Version: backend.PlanVersion,
+		Name:    spec.BottleName(),
+		Agent:   spec.Manifest.Agent.Name,
+		Bottle:  bottle.Name,
+		Files:   spec.Manifest.Files,
+		Image: backend.PlanImage{
+			Reference: image.Reference, Digest: image.Digest, Platform: image.Platform, Present: image.Present, Size: image.Size,
+		},
+		Runtime:   choice.Plan,
+		User:      backend.PlanUser{Namespace: daemon.UserNamespaces},
+		Inputs:    things.Inputs,
+		Workspace: things.Workspace,
+		Env:       env,
+		Egress:    hosts,
+		Anthropic: backend.PlanAnthropic{Upstream: upstream, Credential: credential, ServerTools: bottle.Anthropic.ServerTools},
+		Limits:    spec.Limits,
+		Command:   command(spec),
+		Warnings:  slices.Concat(things.Warnings, warnings(spec, choice, credential)),
+
+		RemoteControl: spec.RemoteControl,
+		Debug:         bottle.Debug,
+		RawTerminal:   spec.RawTerminal,
+		Discard:       spec.Discard,
+		Detail: Detail{
+			Address: b.options.Address, Version: daemon.Version, Namespace: b.options.Namespace,
+			handle: choice.Handle, image: image,
+		},
+	}
+	plan.Mounts = mounts(plan)
+	return plan, nil
+}
+
+func imageReference(spec backend.Spec) string {
+	switch {
+	case spec.Image != "":
+		return spec.Image
+	case spec.Manifest.Bottle.Image != "":
+		return spec.Manifest.Bottle.Image
+	default:
+		return DefaultImage
+	}
+}
+
+func (b *Backend) runtimePolicy(spec backend.Spec) runtime.Policy {
+	want := spec.Runtime
+	if want == "" {
+		want = spec.Manifest.Bottle.Runtime
+	}
+	if want == "" {
+		want = backend.RuntimeAuto
+	}
+	return runtime.Policy{
+		Want:                want,
+		BottleAllowsRunc:    spec.Manifest.Bottle.Runtime == backend.RuntimeRunc,
+		Require:             spec.Manifest.Host.RequireRuntime,
+		AllowVulnerableRunc: spec.AllowVulnerableRunc,
+		NoProbe:             spec.DryRun,
+		Shim:                b.options.Shim,
+	}
+}
+
+// anthropic picks the credential, an API key before an OAuth token as claude
+// itself does, and the API it is for.
+func anthropic(spec backend.Spec) (backend.CredentialKind, string) {
+	isSet := func(kind backend.CredentialKind) bool {
+		value, ok := spec.Lookup(kind.Variable())
+		return ok && value != ""
+	}
+	upstream, ok := spec.Lookup("ANTHROPIC_BASE_URL")
+	if !ok || upstream == "" {
+		upstream = defaultUpstream
+	}
+	switch {
+	case isSet(backend.CredentialOAuth) && (spec.ForwardOAuthToken || !isSet(backend.CredentialAPIKey)):
+		return backend.CredentialOAuth, upstream
+	case isSet(backend.CredentialAPIKey):
+		return backend.CredentialAPIKey, upstream
+	default:
+		return backend.CredentialNone, upstream
+	}
+}
+
+// terminalEnvironment tells claude which terminal it draws on. Names that are
+// not plain words are not passed on.
+func terminalEnvironment(spec backend.Spec) []backend.EnvVariable {
+	var list []backend.EnvVariable
+	for _, name := range []string{"TERM", "COLORTERM"} {
+		value, _ := spec.Lookup(name)
+		if value == "" && name == "TERM" {
+			value = "xterm-256color"
+		}
+		if terminalName.MatchString(value) {
+			list = append(list, backend.NewEnv(name, backend.EnvBuiltIn, value))
+		}
+	}
+	return list
+}
+
+// command is claude's command line but for the prompt file, whose path is known
+// once it is provisioned.
+func command(spec backend.Spec) []string {
+	argv := []string{"claude", "--dangerously-skip-permissions"}
+	if model := spec.Manifest.Agent.Model; model != "" {
+		argv = append(argv, "--model", model)
+	}
+	if spec.RemoteControl {
+		argv = append(argv, "--remote-control")
+	}
+	return append(argv, spec.ClaudeArgs...)
+}
+
+func warnings(spec backend.Spec, choice runtime.Choice, credential backend.CredentialKind) []string {
+	var found []string
+	if choice.Plan.Name == string(backend.RuntimeRunc) {
+		found = append(found, "runc shares the host's kernel with the agent: a kernel bug is a way out. gVisor is the stronger runtime.")
+	}
+	if spec.RemoteControl {
+		found = append(found, "remote control needs a claude.ai login inside the bottle and can't work with the credential that the gateway puts on.")
+	}
+	if credential == backend.CredentialNone {
+		found = append(found, "neither ANTHROPIC_API_KEY nor CLAUDE_CODE_OAUTH_TOKEN is set: claude will not be logged in.")
+	}
+	if spec.Manifest.Bottle.Debug {
+		found = append(found, "debug gives the agent ptrace and process_vm_* on its own processes.")
+	}
+	if spec.Discard {
+		found = append(found, "discard: what the agent leaves in the workspace is thrown away at the end.")
+	}
+	if spec.RawTerminal {
+		found = append(found, "the escape filter is off: the agent's output reaches your terminal as it is.")
+	}
+	return found
+}
+
+// mounts lists what holds data inside; /proc, /dev and their like are the same
+// in every bottle.
+func mounts(plan *backend.Plan) []backend.PlanMount {
+	workspace := "an empty directory of the bottle's own"
+	if plan.Workspace != nil {
+		workspace = "the copy of " + plan.Workspace.Path
+	}
+	list := []backend.PlanMount{
+		{Destination: backend.WorkspacePath, Kind: "bind", From: workspace},
+		{Destination: backend.HomePath, Kind: "bind", From: "a home directory of the bottle's own"},
+		{Destination: backend.ClaudePath, Kind: "bind", From: "settings, skills and transcripts"},
+		{Destination: backend.NeckPath, Kind: "bind", From: "the neck: the only way out", ReadOnly: true},
+		{Destination: "/tmp", Kind: "tmpfs", From: "memory"},
+	}
+	if slices.ContainsFunc(plan.Inputs, func(input backend.Input) bool { return input.Place == backend.PlaceSSH }) {
+		list = append(list, backend.PlanMount{Destination: backend.SSHPath, Kind: "bind", From: "SSH keys, in memory"})
+	}
+	return list
+}

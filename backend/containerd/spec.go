@@ -1,0 +1,120 @@
+package containerd
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"slices"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/oci"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Bounds that no bottle file sets.
+const (
+	shmBytes        = 64 << 20
+	pidsPerProcess  = 4 // threads that a process may have in the middle
+	varTmpMinimum   = 64 << 20
+	userNamespaceID = uidCount
+)
+
+// buildSpec writes the OCI spec of a bottle from the plan and what was made for
+// it at launch, and has it checked.
+func (b *Backend) buildSpec(plan *backend.Plan, where places, who user, netns string) (*specs.Spec, error) {
+	detail, err := detailOf(plan)
+	if err != nil {
+		return nil, err
+	}
+	kernel, err := kernelVersion()
+	if err != nil {
+		return nil, err
+	}
+	input := oci.Input{
+		Runtime:          oci.Runtime(plan.Runtime.Name),
+		Hostname:         where.id.Name,
+		Args:             []string{backend.InitPath, "init", "--neck", backend.NeckPath + "/neck.sock"},
+		Env:              []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		Cwd:              backend.WorkspacePath,
+		UID:              who.inside,
+		GID:              who.inside,
+		NetworkNamespace: netns,
+		Mounts:           b.binds(where),
+		Sources:          []string{where.state, where.run, b.options.Init},
+		CgroupsPath:      cgroupPath(where.id),
+		Limits: oci.Limits{
+			MemoryBytes: plan.Limits.MemoryBytes,
+			CPUMillis:   plan.Limits.CPUMillis,
+			Pids:        plan.Limits.Processes * pidsPerProcess,
+			Processes:   uint64(plan.Limits.Processes),
+			OpenFiles:   uint64(plan.Limits.OpenFiles),
+			TmpBytes:    max(plan.Limits.TmpBytes, varTmpMinimum),
+			ShmBytes:    shmBytes,
+		},
+		HardLimits:              hardLimits(),
+		Kernel:                  kernel,
+		Architecture:            goruntime.GOARCH,
+		Debug:                   plan.Debug,
+		CgroupVersion:           cgroupVersion(),
+		ContainerTypeAnnotation: detail.handle.ContainerType,
+	}
+	if who.first != 0 {
+		input.UserNamespace = &oci.UserNamespace{HostID: who.first, Size: userNamespaceID}
+	}
+	spec, err := oci.Build(input)
+	if err != nil {
+		return nil, fmt.Errorf("build OCI spec: %w", err)
+	}
+	return spec, nil
+}
+
+func (b *Backend) binds(where places) []oci.Mount {
+	list := []oci.Mount{
+		{Source: where.place(backend.PlaceWorkspace), Destination: backend.WorkspacePath},
+		{Source: where.place(backend.PlaceHome), Destination: backend.HomePath},
+		{Source: where.place(backend.PlaceClaude), Destination: backend.ClaudePath},
+		{Source: where.place(backend.PlaceSSH), Destination: backend.SSHPath},
+		{Source: where.neck(), Destination: backend.NeckPath, ReadOnly: true},
+		{Source: b.options.Init, Destination: backend.InitPath, ReadOnly: true},
+	}
+	for _, name := range slices.Sorted(maps.Keys(etcFiles(where.id, user{}))) {
+		list = append(list, oci.Mount{Source: filepath.Join(where.etc(), name), Destination: "/etc/" + name, ReadOnly: true})
+	}
+	return list
+}
+
+func detailOf(plan *backend.Plan) (Detail, error) {
+	detail, ok := plan.Detail.(Detail)
+	if !ok {
+		return Detail{}, fmt.Errorf("launch: the plan was not made by this backend: %w", os.ErrInvalid)
+	}
+	return detail, nil
+}
+
+func kernelVersion() (oci.KernelVersion, error) {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return oci.KernelVersion{}, fmt.Errorf("read kernel version: %w", err)
+	}
+	var version oci.KernelVersion
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &version.Major, &version.Minor); err != nil {
+		return version, fmt.Errorf("read kernel version: %w", err)
+	}
+	return version, nil
+}
+
+// hardLimits are ours, which a daemon on the same host has too: without
+// CAP_SYS_RESOURCE a spec that asks for more can't be started.
+func hardLimits() map[string]uint64 {
+	limits := map[string]uint64{}
+	for name, resource := range map[string]int{"RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_NPROC": unix.RLIMIT_NPROC, "RLIMIT_CORE": unix.RLIMIT_CORE} {
+		var limit unix.Rlimit
+		if err := unix.Getrlimit(resource, &limit); err == nil {
+			limits[name] = limit.Max
+		}
+	}
+	return limits
+}

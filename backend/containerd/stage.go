@@ -1,0 +1,74 @@
+package containerd
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+)
+
+// user is who the agent is: the numbers inside, and the same on the host.
+type user struct {
+	inside uint32
+	host   uint32
+	first  uint32 // host id of the user namespace's 0; 0 without one
+}
+
+func newUser(id backend.ID, namespace bool) (user, error) {
+	first, err := hostID(id)
+	if err != nil {
+		return user{}, err
+	}
+	if namespace {
+		return user{inside: bottleUID, host: first + bottleUID, first: first}, nil
+	}
+	return user{inside: first + bottleUID, host: first + bottleUID}, nil
+}
+
+// stage makes the directories and files that are bound into the bottle.
+func stage(where places, who user) error {
+	for _, place := range []backend.Place{backend.PlaceWorkspace, backend.PlaceHome, backend.PlaceClaude, backend.PlaceSSH} {
+		dir := where.place(place)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return fmt.Errorf("make place: %w", err)
+		}
+		if err := os.Chown(dir, int(who.host), int(who.host)); err != nil {
+			return fmt.Errorf("make place: %w", err)
+		}
+	}
+	// The mount points inside the home directory: the runtime must not have
+	// to make them as root.
+	for _, name := range []string{".claude", ".ssh"} {
+		dir := filepath.Join(where.place(backend.PlaceHome), name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return fmt.Errorf("make mount point: %w", err)
+		}
+		if err := os.Chown(dir, int(who.host), int(who.host)); err != nil {
+			return fmt.Errorf("make mount point: %w", err)
+		}
+	}
+	for _, dir := range []string{where.neck(), where.etc()} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return fmt.Errorf("make bound directory: %w", err)
+		}
+	}
+	for name, text := range etcFiles(where.id, who) {
+		if err := os.WriteFile(filepath.Join(where.etc(), name), []byte(text), 0o644); err != nil {
+			return fmt.Errorf("write bound file: %w", err)
+		}
+	}
+	return nil
+}
+
+// etcFiles are the files of /etc that the bottle has instead of the image's.
+func etcFiles(id backend.ID, who user) map[string]string {
+	return map[string]string{
+		"passwd": fmt.Sprintf("root:x:0:0:root:/root:/bin/sh\nclaude:x:%d:%d:claude:%s:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
+			who.inside, who.inside, backend.HomePath),
+		"group":       fmt.Sprintf("root:x:0:\ntty:x:5:\nclaude:x:%d:\nnogroup:x:65534:\n", who.inside),
+		"hosts":       "127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.0.1 " + id.Name + "\n",
+		"resolv.conf": "nameserver 127.0.0.1\noptions ndots:0 timeout:5\n",
+		"hostname":    id.Name + "\n",
+	}
+}

@@ -1,0 +1,27 @@
+package backend
+
+// LabelPrefix begins every label of ours; nothing else is ever written.
+const LabelPrefix = "claude-bottle.dev/"
+
+// Labels of a bottle's record. No value is a secret.
+const (
+	LabelID            = LabelPrefix + "id"
+	LabelAgent         = LabelPrefix + "agent"
+	LabelBottle        = LabelPrefix + "bottle"
+	LabelWish          = LabelPrefix + "wish" // WishUp or WishGone
+	LabelPlan          = LabelPrefix + "plan" // digest
+	LabelRuntime       = LabelPrefix + "runtime"
+	LabelRuntimeReason = LabelPrefix + "runtime-reason"
+	LabelImage         = LabelPrefix + "image"
+	LabelVersion       = LabelPrefix + "version" // of the record's form
+)
+
+// Values of LabelWish.
+const (
+	WishUp   = "up"
+	WishGone = "gone"
+)
+
+// RecordVersion is the newest form of a record that this program knows. A
+// record of a newer form is listed, and otherwise left alone.
+const RecordVersion = "1"

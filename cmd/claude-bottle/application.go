@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/backend/containerd"
+	"github.com/claude-bottle/claude-bottle/egress"
+	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/runtime"
+	"github.com/containerd/log"
+	"github.com/spf13/cobra"
+)
+
+// streams are the standard ones.
+type streams struct{ in, out, err *os.File }
+
+// application is what all verbs share: where they read and write, and the flags
+// that stand before the verb.
+type application struct {
+	streams
+	lookup func(string) (string, bool)
+
+	address   string
+	namespace string
+	root      string
+	runRoot   string
+	logLevel  string
+	logFormat string
+	logFile   string
+	quiet     bool
+}
+
+// run executes one command line and returns the exit code.
+func (a *application) run(ctx context.Context, args []string) int {
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	command, err := root.ExecuteContextC(ctx)
+	code := exitCode(command, err)
+	var exit *exitError
+	if err != nil && (!errors.As(err, &exit) || exit.err != nil) {
+		_, _ = fmt.Fprintf(a.err, "claude-bottle: %s\n", printableLines(err.Error()))
+		var usage usageError
+		if errors.As(err, &usage) {
+			_, _ = fmt.Fprintf(a.err, "See '%s --help'.\n", command.CommandPath())
+		}
+	}
+	return code
+}
+
+func (a *application) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "claude-bottle",
+		Short: "Run claude in an isolated, disposable bottle",
+		Long: `claude-bottle runs claude in a bottle: an isolated, disposable environment on a
+containerd socket, under gVisor whenever it is there. No Docker daemon is needed.
+
+A bottle has no network card. What it may reach stands in its bottle file, and
+the credential for the Anthropic API never enters it.`,
+		Example: `  claude-bottle init                        # write a first agent and bottle file
+  claude-bottle start claude --cwd          # let it work on a copy of this directory
+  claude-bottle start claude -- -p "hello"  # without a terminal
+  claude-bottle list
+  claude-bottle cleanup`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.setUpLogging(cmd.Context()) },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.address, "address", "", "containerd `socket` (default $CONTAINERD_ADDRESS, else the first known one that exists)")
+	flags.StringVar(&a.namespace, "namespace", a.environment("CONTAINERD_NAMESPACE", containerd.DefaultNamespace), "containerd namespace")
+	flags.StringVar(&a.root, "root", containerd.DefaultRoot, "`directory` of what outlives a reboot")
+	flags.StringVar(&a.runRoot, "run-root", containerd.DefaultRunRoot, "`directory` of what does not")
+	flags.StringVar(&a.logLevel, "log-level", "warning", "trace, debug, info, warning or error")
+	flags.StringVar(&a.logFormat, "log-format", "text", "text or json")
+	flags.StringVar(&a.logFile, "log-file", "", "`file` that the log is appended to, instead of stderr")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no hints")
+	root.AddCommand(
+		a.startCommand(), a.listCommand(), a.infoCommand(), a.initCommand(), a.editCommand(),
+		a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
+	)
+	return root
+}
+
+func (a *application) environment(name, fallback string) string {
+	if value, ok := a.lookup(name); ok && value != "" {
+		return value
+	}
+	return fallback
+}
+
+// openBackend opens the backend that CLAUDE_BOTTLE_BACKEND names. The caller
+// closes it.
+func (a *application) openBackend(ctx context.Context, progress backend.Progress) (closingBackend, error) {
+	var opened closingBackend
+	name, _ := a.lookup("CLAUDE_BOTTLE_BACKEND")
+	factory, err := backend.Choose(name, map[string]backend.Factory{
+		"containerd": func(ctx context.Context) (backend.Backend, error) {
+			options, err := a.containerdOptions()
+			if err != nil {
+				return nil, err
+			}
+			options.Progress = progress
+			opened, err = containerd.New(ctx, options)
+			return opened, err
+		},
+	})
+	if err != nil {
+		return nil, &exitError{code: exitOurs, err: err}
+	}
+	if _, err := factory(ctx); err != nil {
+		return nil, err
+	}
+	return opened, nil
+}
+
+// closingBackend is a Backend that holds a connection.
+type closingBackend interface {
+	backend.Backend
+	io.Closer
+}
+
+func (a *application) containerdOptions() (containerd.Options, error) {
+	address, err := runtime.FindAddress(a.address, a.lookup)
+	if err != nil {
+		return containerd.Options{}, err
+	}
+	parts, err := findInstallation()
+	if err != nil {
+		return containerd.Options{}, err
+	}
+	shim, _ := a.lookup("CLAUDE_BOTTLE_SHIM")
+	return containerd.Options{
+		Address: address, Namespace: a.namespace, Root: a.root, RunRoot: a.runRoot,
+		Init: parts.init, Executable: parts.executable, Libexec: parts.libexec, Shim: shim,
+	}, nil
+}
+
+func (a *application) manifestOptions() (manifest.Options, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return manifest.Options{}, fmt.Errorf("find home directory: %w", err)
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		return manifest.Options{}, fmt.Errorf("find working directory: %w", err)
+	}
+	return manifest.Options{
+		Home: home, Cwd: cwd, HostFile: manifest.DefaultHostFile,
+		CheckEgress: func(rule string) error { _, err := egress.ParseRule(rule); return err },
+	}, nil
+}
+
+// signalled returns a context that the usual signals end, with a cause that
+// exitCode knows.
+func signalled(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case s := <-signals:
+			log.G(ctx).WithField("signal", s).Debug("ending")
+			cancel(signalError{s})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+		<-ended
+	}
+}
+
+// installation is where the program's other parts lie.
+type installation struct{ executable, init, libexec string }
+
+// findInstallation looks beside the program (a build tree) and in
+// ../libexec/claude-bottle (an installation).
+func findInstallation() (installation, error) {
+	executable, err := os.Executable()
+	if err != nil {
+		return installation{}, fmt.Errorf("find this program: %w", err)
+	}
+	if executable, err = filepath.EvalSymlinks(executable); err != nil {
+		return installation{}, fmt.Errorf("find this program: %w", err)
+	}
+	bin := filepath.Dir(executable)
+	prefix := filepath.Dir(bin)
+	installed := filepath.Join(prefix, "libexec", "claude-bottle")
+	for _, found := range []installation{
+		{executable, filepath.Join(bin, "bottle-init"), filepath.Join(prefix, "libexec")},
+		{executable, filepath.Join(installed, "bottle-init"), installed},
+	} {
+		if info, err := os.Stat(found.init); err == nil && info.Mode().IsRegular() {
+			return found, nil
+		}
+	}
+	return installation{}, fmt.Errorf("find bottle-init: it is neither in %s nor in %s: install it there", bin, installed)
+}

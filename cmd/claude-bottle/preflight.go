@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/terminal"
+	"github.com/containerd/errdefs"
+)
+
+// preflight shows the plan, asks, and collects the secrets that it names.
+func (a *application) preflight(ctx context.Context, o startOptions, options manifest.Options, spec backend.Spec, plan *backend.Plan, tty *terminal.Terminal) (backend.Secrets, error) {
+	if !a.quiet || !o.yes {
+		if done, err := o.output.structured(a.err, plan); err != nil {
+			return backend.Secrets{}, err
+		} else if !done {
+			if err := plan.Print(a.err); err != nil {
+				return backend.Secrets{}, err
+			}
+		}
+	}
+	if err := a.approveProject(ctx, options, spec, tty); err != nil {
+		return backend.Secrets{}, err
+	}
+	if !o.yes {
+		yes, err := tty.Confirm(ctx, a.err, "launch this agent? [y/N] ")
+		if err != nil {
+			return backend.Secrets{}, fmt.Errorf("%w (%w)", errDeclined, err)
+		}
+		if !yes {
+			return backend.Secrets{}, errDeclined
+		}
+	}
+	return backend.ResolveSecrets(plan, a.lookup, func(prompt string) (string, error) { return a.ask(tty, prompt) })
+}
+
+// approveProject asks for an agent file that comes with the repository, once
+// for each content: --yes does not answer this.
+func (a *application) approveProject(ctx context.Context, options manifest.Options, spec backend.Spec, tty *terminal.Terminal) error {
+	if !spec.Manifest.FromProject {
+		return nil
+	}
+	approved, err := manifest.Approved(options, spec.Manifest)
+	if err != nil || approved {
+		return err
+	}
+	yes, err := tty.Confirm(ctx, a.err, "the agent file is from this repository and was never approved with this content. Approve it? [y/N] ")
+	if err != nil || !yes {
+		return fmt.Errorf("not launched: the agent file of this repository is not approved, and --yes does not cover it: read it and answer y on a terminal: %w", errdefs.ErrPermissionDenied)
+	}
+	return manifest.Approve(options, spec.Manifest)
+}
+
+// ask reads one value that the bottle file wants asked, without an echo.
+func (a *application) ask(tty *terminal.Terminal, prompt string) (string, error) {
+	if !tty.IsTerminal() {
+		return "", fmt.Errorf("%s: there is no terminal to ask on: %w", backend.Printable(prompt), errdefs.ErrFailedPrecondition)
+	}
+	_, _ = fmt.Fprintf(a.err, "%s: ", backend.Printable(prompt))
+	var value string
+	err := tty.WithoutEcho(func() (err error) {
+		value, err = bufio.NewReader(a.in).ReadString('\n')
+		return err
+	})
+	_, _ = fmt.Fprintln(a.err)
+	if err != nil {
+		return "", fmt.Errorf("read answer: %w", err)
+	}
+	return strings.TrimRight(value, "\r\n"), nil
+}

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/terminal"
+	"github.com/containerd/errdefs"
+	"github.com/spf13/cobra"
+)
+
+// startOptions are the flags of start.
+type startOptions struct {
+	agent               string
+	claudeArgs          []string
+	copyCwd             bool
+	name                string
+	yes                 bool
+	dryRun              bool
+	runtime             string
+	image               string
+	remoteControl       bool
+	forwardOAuthToken   bool
+	discard             bool
+	allowVulnerableRunc bool
+	rawTerminal         bool
+	timings             bool
+	output              *format
+}
+
+func (a *application) startCommand() *cobra.Command {
+	var o startOptions
+	command := &cobra.Command{
+		Use:   "start AGENT [flags] [-- CLAUDE ARGS]",
+		Short: "Start a bottle and run claude in it",
+		Long: `Start a bottle and run claude in it on this terminal.
+
+The plan is shown first: image by digest, runtime, files with their hashes, hosts
+and limits. Only a yes on a terminal, or --yes, launches it. When claude ends the
+bottle is taken down; work that is nowhere else stays on the host, and where it is
+is said. What follows -- goes to claude.
+
+The exit code is claude's own. 125 says that the bottle could not be started, 126
+that claude can't be executed, 127 that the image has no claude, 3 that the name is
+in use.`,
+		Example: `  claude-bottle start claude --cwd
+  claude-bottle start claude --yes -- -p "explain this repository"
+  claude-bottle start claude --dry-run -o yaml
+  claude-bottle start claude --name second --runtime gvisor`,
+		Annotations:       map[string]string{annotationOwnCode: "yes"},
+		ValidArgsFunction: a.completeAgents,
+		Args: func(command *cobra.Command, args []string) error {
+			before := len(args)
+			if dash := command.ArgsLenAtDash(); dash >= 0 {
+				before = dash
+			}
+			if before != 1 {
+				return usageError{fmt.Errorf("start takes the name of one agent, got %d: `claude-bottle list` shows them; arguments for claude stand after --", before)}
+			}
+			return nil
+		},
+		RunE: func(command *cobra.Command, args []string) error {
+			o.agent, o.claudeArgs = args[0], args[1:]
+			return a.start(command.Context(), o)
+		},
+	}
+	flags := command.Flags()
+	flags.BoolVar(&o.copyCwd, "cwd", false, "copy the working directory with its .git into the bottle")
+	flags.StringVar(&o.name, "name", "", "`name` of the bottle (default: the agent's)")
+	flags.BoolVarP(&o.yes, "yes", "y", false, "launch without asking")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "print the plan and create nothing")
+	flags.StringVar(&o.runtime, "runtime", "", "auto, gvisor or runc (default: the bottle file's, else auto)")
+	flags.StringVar(&o.image, "image", "", "image `reference` (default: the bottle file's)")
+	flags.BoolVar(&o.remoteControl, "remote-control", false, "start claude with --remote-control")
+	flags.BoolVar(&o.forwardOAuthToken, "forward-oauth-token", false, "use CLAUDE_CODE_OAUTH_TOKEN, also when an API key is set; it stays on the host")
+	flags.BoolVar(&o.discard, "discard", false, "throw the work away at the end")
+	flags.BoolVar(&o.allowVulnerableRunc, "allow-vulnerable-runc", false, "accept a runc with known ways out")
+	flags.BoolVar(&o.rawTerminal, "raw-tty", false, "do not filter escape sequences that reach this terminal")
+	flags.BoolVar(&o.timings, "timings", false, "print how long each step took")
+	o.output = addFormat(command, "text", "json", "yaml")
+	return command
+}
+
+// start is the whole job: manifest, plan, preflight, launch, claude, teardown.
+func (a *application) start(ctx context.Context, o startOptions) (err error) {
+	began := time.Now()
+	ctx, signals := takeSignals(ctx)
+	defer signals.release()
+	tty, err := terminal.Open(a.in, a.out)
+	if err != nil {
+		return fmt.Errorf("open terminal: %w", err)
+	}
+	progress := newProgress(a.err, a.quiet, began)
+	if o.timings {
+		defer func() { err = errors.Join(err, progress.printTimings(a.err, o.output)) }()
+	}
+
+	spec, options, err := a.spec(o)
+	if err != nil {
+		return err
+	}
+	opened, err := a.openBackend(ctx, progress)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	planned := progress.Step("prepare")
+	plan, err := opened.Prepare(ctx, spec)
+	planned(err)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = plan.Workspace.Close() }()
+	if o.dryRun {
+		return printPlan(a.out, plan, o.output)
+	}
+	secrets, err := a.preflight(ctx, o, options, spec, plan, tty)
+	if err != nil {
+		return err
+	}
+	bottle, err := opened.Launch(ctx, plan, secrets)
+	progress.finish()
+	if err != nil {
+		return a.afterSignal(ctx, err)
+	}
+	defer func() { err = errors.Join(err, a.end(ctx, bottle, plan)) }()
+	return a.attach(ctx, bottle, plan, tty, signals, progress)
+}
+
+func (a *application) spec(o startOptions) (backend.Spec, manifest.Options, error) {
+	options, err := a.manifestOptions()
+	if err != nil {
+		return backend.Spec{}, options, err
+	}
+	loaded, err := manifest.Load(options, o.agent)
+	if err != nil {
+		return backend.Spec{}, options, err
+	}
+	limits, err := manifest.Limits(loaded.Bottle.Resources)
+	if err != nil {
+		return backend.Spec{}, options, err
+	}
+	policy := backend.RuntimePolicy(o.runtime)
+	switch policy {
+	case "", backend.RuntimeAuto, backend.RuntimeGVisor, backend.RuntimeRunc:
+	default:
+		return backend.Spec{}, options, usageError{fmt.Errorf("--runtime %q: auto, gvisor or runc", o.runtime)}
+	}
+	args := o.claudeArgs
+	return backend.Spec{
+		Manifest: loaded, Name: o.name, CopyCwd: o.copyCwd, Cwd: options.Cwd, Home: options.Home, Limits: limits,
+		ForwardOAuthToken: o.forwardOAuthToken, RemoteControl: o.remoteControl, Runtime: policy, Image: o.image,
+		AllowVulnerableRunc: o.allowVulnerableRunc, RawTerminal: o.rawTerminal, DryRun: o.dryRun, Discard: o.discard,
+		ClaudeArgs: args, Lookup: a.lookup,
+	}, options, nil
+}
+
+// attach runs claude on the terminal and returns its exit code as an error.
+func (a *application) attach(ctx context.Context, bottle backend.Bottle, plan *backend.Plan, tty *terminal.Terminal, signals *signals, progress *progress) error {
+	session := backend.Terminal{In: a.in, Out: a.out, Err: a.err, TTY: tty.IsTerminal(), Signals: signals.forwarded()}
+	if session.TTY {
+		unmute := a.muteLog()
+		defer unmute()
+		sizes, stop := tty.Sizes(ctx)
+		defer stop()
+		session.Size = sizes
+		if !plan.RawTerminal {
+			session.Out = terminal.NewFilter(a.out)
+		}
+		if err := tty.Raw(); err != nil {
+			return fmt.Errorf("set terminal to raw mode: %w", err)
+		}
+		defer func() { _ = tty.Restore() }()
+		session.In, session.Err = tty, session.Out
+	}
+	ran := progress.Step("claude")
+	code, err := bottle.ExecClaude(ctx, plan.Command, session)
+	ran(err)
+	if session.TTY {
+		if restoreErr := tty.Restore(); restoreErr != nil && err == nil {
+			err = fmt.Errorf("restore terminal: %w", restoreErr)
+		}
+	}
+	if err != nil {
+		err = a.afterSignal(ctx, err)
+	}
+	if code == 0 && err == nil {
+		return nil
+	}
+	var ended signalError
+	if errors.As(err, &ended) {
+		return err
+	}
+	return &exitError{code: code, err: err}
+}
+
+// afterSignal names the signal that has ended ctx instead of what followed from
+// that.
+func (a *application) afterSignal(ctx context.Context, err error) error {
+	var ended signalError
+	if errors.As(context.Cause(ctx), &ended) {
+		return ended
+	}
+	return err
+}
+
+// end says what is unsaved and takes the bottle down.
+func (a *application) end(ctx context.Context, bottle backend.Bottle, plan *backend.Plan) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if unsaver, ok := bottle.(backend.Unsaver); ok && !plan.Discard {
+		unsaved, err := unsaver.Unsaved(ctx)
+		if err != nil {
+			_, _ = fmt.Fprintf(a.err, "claude-bottle: can't tell what is unsaved: %s\n", printableLines(err.Error()))
+		} else if unsaved.Any() {
+			printUnsaved(a.err, unsaved)
+		}
+	}
+	return bottle.Close(ctx)
+}
+
+// printUnsaved is the three lines that stand at the end of a session.
+func printUnsaved(w *os.File, unsaved backend.Unsaved) {
+	const shown = 5
+	names := make([]string, 0, shown)
+	for _, path := range unsaved.Paths[:min(shown, len(unsaved.Paths))] {
+		names = append(names, backend.Printable(path))
+	}
+	if unsaved.Changed > len(names) {
+		names = append(names, "...")
+	}
+	_, _ = fmt.Fprintf(w, "claude-bottle: %d changed files are kept as %s: %s\n", unsaved.Changed, backend.Printable(unsaved.Handle), strings.Join(names, ", "))
+	_, _ = fmt.Fprintf(w, "  they are in %s; treat them as untrusted: run no git command in there\n", backend.Printable(unsaved.Workspace))
+	_, _ = fmt.Fprintf(w, "  once you don't need them: rm -r %s\n", backend.Printable(strings.TrimSuffix(unsaved.Workspace, "/workspace")))
+}
+
+func printPlan(w *os.File, plan *backend.Plan, output *format) error {
+	done, err := output.structured(w, plan)
+	if done || err != nil {
+		return err
+	}
+	return plan.Print(w)
+}
+
+var errDeclined = fmt.Errorf("not launched: only a yes on a terminal, or --yes, launches a bottle: %w", errdefs.ErrAborted)

@@ -1,0 +1,67 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/claude-bottle/claude-bottle/neck"
+)
+
+// Client is the other end of a supervisor's control stream.
+type Client struct {
+	conn  *neck.Conn
+	ended chan struct{} // closed when the process that we started has ended
+}
+
+func newClient(conn net.Conn) (*Client, error) {
+	client, err := neck.Client(conn)
+	if err != nil {
+		return nil, fmt.Errorf("open control stream: %w", err)
+	}
+	return &Client{conn: client, ended: make(chan struct{})}, nil
+}
+
+// Ready returns once the bottle's PID 1 has opened the neck.
+func (c *Client) Ready(ctx context.Context) error {
+	stream, err := c.conn.Open(ctx, neck.Request{Kind: kindReady})
+	if err != nil {
+		return fmt.Errorf("wait for the neck: %w", err)
+	}
+	return stream.Close()
+}
+
+// Session runs a command in the bottle and returns how it ended.
+func (c *Client) Session(ctx context.Context, request *neck.SessionRequest, terminal neck.SessionIO) (neck.ExitStatus, error) {
+	stream, err := c.conn.Open(ctx, neck.Request{Kind: neck.KindSession, Session: request})
+	if err != nil {
+		return neck.ExitStatus{}, fmt.Errorf("open session: %w", err)
+	}
+	return neck.Attach(ctx, stream, terminal)
+}
+
+// Down asks for the end of the bottle and returns once the supervisor has taken
+// that over.
+func (c *Client) Down(ctx context.Context) error {
+	stream, err := c.conn.Open(ctx, neck.Request{Kind: kindDown})
+	if err != nil {
+		return fmt.Errorf("ask for teardown: %w", err)
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, stream)
+		_ = stream.Close()
+	}()
+	return nil
+}
+
+// Wait returns when the supervisor has ended, or ctx has.
+func (c *Client) Wait(ctx context.Context) {
+	select {
+	case <-c.ended:
+	case <-ctx.Done():
+	}
+}
+
+// Close lets go of the supervisor, which then takes the bottle down.
+func (c *Client) Close() { _ = c.conn.Close() }

@@ -1,0 +1,55 @@
+package supervise
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/neck"
+)
+
+// maxConfig bounds the configuration that a supervisor reads, in bytes.
+const maxConfig = 4 << 20
+
+// Config is what a supervisor is started with. It travels over a pipe and is
+// never written down, for it holds the credential.
+type Config struct {
+	// ID is the bottle's id, Run and State are its directories.
+	ID    string `json:"id"`
+	Run   string `json:"run"`
+	State string `json:"state"`
+	// Hosts are the hosts that the bottle may reach.
+	Hosts []backend.PlanHost `json:"hosts"`
+	// Anthropic and Credential are for the gateway.
+	Anthropic  backend.PlanAnthropic `json:"anthropic"`
+	Credential string                `json:"credential"`
+	// Discard throws the work away at the end.
+	Discard bool `json:"discard"`
+	// Backend is what the backend needs to open the bottle's Sandbox.
+	Backend json.RawMessage `json:"backend"`
+}
+
+// ReadConfig reads what Start wrote.
+func ReadConfig(r io.Reader) (Config, error) {
+	var config Config
+	decoder := json.NewDecoder(io.LimitReader(r, maxConfig))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&config); err != nil {
+		return config, fmt.Errorf("read supervisor configuration: %w", err)
+	}
+	return config, nil
+}
+
+func (c Config) neckSocket() string    { return filepath.Join(c.Run, "neck", neck.SocketName) }
+func (c Config) controlSocket() string { return filepath.Join(c.Run, ControlSocket) }
+
+// ControlSocket is the name of the control socket in the run directory.
+const ControlSocket = "ctl.sock"
+
+// Kinds of request on the control socket, beside neck.KindSession.
+const (
+	kindReady neck.Kind = "ready" // answered once the neck is open
+	kindDown  neck.Kind = "down"  // take the bottle down; the stream ends when it is
+)

@@ -1,0 +1,119 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+
+	"github.com/claude-bottle/claude-bottle/neck"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
+)
+
+// serveControl answers clients on the control socket until ctx ends.
+func (s *supervisor) serveControl(ctx context.Context, listener *net.UnixListener) {
+	var group sync.WaitGroup
+	defer group.Wait()
+	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
+	defer stop()
+	for {
+		conn, err := listener.AcceptUnix()
+		if err != nil {
+			if ctx.Err() == nil {
+				log.G(ctx).WithError(err).Error("accept control client")
+			}
+			return
+		}
+		if err := checkPeer(conn); err != nil {
+			log.G(ctx).WithError(err).Warn("refuse control client")
+			_ = conn.Close()
+			continue
+		}
+		group.Go(func() { s.serveClient(ctx, conn) })
+	}
+}
+
+// checkPeer lets in root and whoever runs this process, nobody else: the mode of
+// the socket says the same, and this holds also where the mode doesn't.
+func checkPeer(conn *net.UnixConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("check peer: %w", err)
+	}
+	var peer *unix.Ucred
+	var peerErr error
+	if err := raw.Control(func(fd uintptr) {
+		peer, peerErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return fmt.Errorf("check peer: %w", err)
+	}
+	if peerErr != nil {
+		return fmt.Errorf("check peer: %w", peerErr)
+	}
+	if peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {
+		return fmt.Errorf("uid %d may not control this bottle: %w", peer.Uid, errdefs.ErrPermissionDenied)
+	}
+	return nil
+}
+
+// serveClient answers one client until it or ctx ends.
+func (s *supervisor) serveClient(ctx context.Context, conn net.Conn) {
+	if err := neck.Serve(ctx, conn, s.fromClient); err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(err).Debug("control client ends")
+	}
+}
+
+// fromClient answers one request of a client.
+func (s *supervisor) fromClient(ctx context.Context, request neck.Request, stream neck.Stream) {
+	var err error
+	switch request.Kind {
+	case kindReady:
+		err = s.ready(ctx, stream)
+	case kindDown:
+		err = s.down(ctx, stream)
+	case neck.KindSession:
+		err = s.session(ctx, request, stream)
+	default:
+		err = stream.Refuse(fmt.Errorf("request %q: %w", request.Kind, errdefs.ErrNotImplemented))
+	}
+	if err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(err).WithField("kind", request.Kind).Debug("answer control client")
+	}
+}
+
+func (s *supervisor) ready(ctx context.Context, stream neck.Stream) error {
+	select {
+	case <-s.host.Ready():
+		return stream.Accept()
+	case <-ctx.Done():
+		return stream.Refuse(context.Cause(ctx))
+	}
+}
+
+// down answers at once; the end of the stream says that the bottle is gone.
+func (s *supervisor) down(ctx context.Context, stream neck.Stream) error {
+	err := stream.Accept()
+	s.end()
+	select {
+	case <-s.gone:
+	case <-ctx.Done():
+	}
+	return err
+}
+
+// session carries a session to PID 1 and back, without looking into it.
+func (s *supervisor) session(ctx context.Context, request neck.Request, stream neck.Stream) error {
+	inside, err := s.host.Open(ctx, request)
+	if err != nil {
+		return stream.Refuse(err)
+	}
+	if err := stream.Accept(); err != nil {
+		_ = inside.Close()
+		return err
+	}
+	neck.Splice(stream, inside)
+	return nil
+}

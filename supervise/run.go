@@ -1,0 +1,141 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/claude-bottle/claude-bottle/neck"
+	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
+)
+
+// downTimeout bounds the teardown of one bottle; after that it is left to
+// cleanup.
+const downTimeout = 5 * time.Minute
+
+// Sandbox is the running bottle as its backend sees it.
+type Sandbox interface {
+	// Down takes the bottle down to its kept work, or to nothing with
+	// discard. It is idempotent, and waits for a daemon that is away.
+	Down(ctx context.Context, discard bool) error
+}
+
+// supervisor is the state of one process.
+type supervisor struct {
+	config Config
+	host   *neck.Host
+	policy *gate
+
+	wanted chan struct{} // closed when the bottle is to go
+	once   sync.Once
+	gone   chan struct{} // closed when it is gone
+}
+
+// Run stays with the bottle until ctx ends, its launcher is gone or somebody
+// asks for its end; then it takes the bottle down and returns.
+func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbox) error {
+	defer func() { _ = inherited.Lock.Close() }()
+	if err := harden(); err != nil {
+		return err
+	}
+	s := &supervisor{config: config, wanted: make(chan struct{}), gone: make(chan struct{})}
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	served, err := s.serve(serving, inherited.Launcher)
+	if err != nil {
+		// Nobody can reach the bottle: it goes at once.
+		log.G(ctx).WithError(err).Error("serve bottle")
+		s.end()
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.wanted:
+	}
+	down, cancel := context.WithTimeout(context.WithoutCancel(ctx), downTimeout)
+	defer cancel()
+	downErr := sandbox.Down(down, config.Discard)
+	close(s.gone)
+	stop()
+	if served != nil {
+		served()
+	}
+	return errors.Join(err, downErr)
+}
+
+// end says that the bottle is to go.
+func (s *supervisor) end() { s.once.Do(func() { close(s.wanted) }) }
+
+// harden keeps secrets out of core dumps and other processes of the same user.
+func harden() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("make process undumpable: %w", err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("forbid core dumps: %w", err)
+	}
+	return nil
+}
+
+// serve opens the neck and the control socket. The returned function waits for
+// everything that it started, once ctx has ended.
+func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(), err error) {
+	if s.policy, err = newGate(s.config); err != nil {
+		return nil, err
+	}
+	s.host = neck.NewHost(neck.HostOptions{Names: s.policy.names(), Handle: s.fromBottle})
+	neckListener, err := listen(s.config.neckSocket(), 0o666)
+	if err != nil {
+		return nil, err
+	}
+	control, err := listen(s.config.controlSocket(), 0o600)
+	if err != nil {
+		_ = neckListener.Close()
+		return nil, err
+	}
+	var group sync.WaitGroup
+	group.Go(func() {
+		if err := s.host.Serve(ctx, neckListener); err != nil && ctx.Err() == nil {
+			log.G(ctx).WithError(err).Error("neck ends")
+			s.end()
+		}
+	})
+	group.Go(func() { s.serveControl(ctx, control) })
+	group.Go(func() {
+		s.serveClient(ctx, launcher)
+		s.end() // ephemeral: without its launcher it goes
+	})
+	return func() {
+		_ = control.Close()
+		_ = neckListener.Close()
+		group.Wait()
+		s.policy.close()
+	}, nil
+}
+
+// listen makes a socket in a directory that only root can reach from the host's
+// side. mode is for those who see the directory from inside a bottle.
+func listen(path string, mode os.FileMode) (*net.UnixListener, error) {
+	// A path longer than sun_path is reached through its directory.
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("open socket directory: %w", err)
+	}
+	defer func() { _ = dir.Close() }()
+	short := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path))
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	listener.SetUnlinkOnClose(false)
+	if err := os.Chmod(path, mode); err != nil {
+		_ = listener.Close()
+		return nil, fmt.Errorf("open socket to the bottle: %w", err)
+	}
+	return listener, nil
+}
