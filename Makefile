@@ -1,0 +1,106 @@
+# The ways to build, try and check claude-bottle. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PREFIX ?= /usr/local
+FUZZTIME ?= 20
+BENCH ?= .
+SOAK ?= 1h
+
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+
+# What `make install` puts beside bottle-init.
+RUNTIMES := runc runsc containerd-shim-runc-v2 containerd-shim-runsc-v1
+
+# The main packages, by the name of their binary.
+claude-bottle := ./cmd/claude-bottle
+bottle-init := ./cmd/bottle-init
+fake-anthropic := ./test/anthropic/cmd/fake-anthropic
+PROGRAMS := $(foreach program,claude-bottle bottle-init fake-anthropic,$(if $(wildcard $($(program))),$(program)))
+
+##@ Every day
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: $(PROGRAMS:%=bin/%) ## Build the programs into bin/
+
+# Go knows best what is out of date, so its build is always asked.
+.PHONY: $(PROGRAMS:%=bin/%)
+$(PROGRAMS:%=bin/%): bin/%:
+	@$(GO_BUILD) -o $@ $($*)
+
+.PHONY: run
+run: ## Set up, start a private containerd if need be, and try an agent in a bottle
+	@hack/run.sh
+
+.PHONY: test
+test: root ## Set up, build, lint and run all tests (as root)
+	@hack/setup.sh
+	@$(MAKE) build
+	@$(MAKE) lint
+	@$(MAKE) unit
+	@$(MAKE) integration
+	@$(MAKE) e2e
+
+##@ One stage at a time
+
+.PHONY: setup
+setup: ## Install packages, build tools and make images, where missing
+	@hack/setup.sh
+
+.PHONY: lint
+lint: ## Check format, vet, golangci-lint and shellcheck
+	@hack/lint.sh
+
+.PHONY: unit
+unit: ## Run the tests that need no daemon, with the race detector
+	@hack/test.sh unit
+
+.PHONY: integration
+integration: root build ## Run the tests against a containerd of their own
+	@hack/test.sh integration
+
+.PHONY: e2e
+e2e: root build ## Run whole stories with the built programs
+	@hack/test.sh e2e
+
+##@ Now and then
+
+.PHONY: chaos
+chaos: root build ## Kill things at every step and look what is left
+	@hack/test.sh chaos
+
+.PHONY: soak
+soak: root build ## Start and end bottles for a long time (SOAK=1h)
+	@CLAUDE_BOTTLE_SOAK=$(SOAK) hack/test.sh soak
+
+.PHONY: bench
+bench: root build ## Run the benchmarks (BENCH=regular expression)
+	@go test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./...
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for a while (FUZZTIME=seconds)
+	@hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: install
+install: build ## Copy the programs and the runtimes below PREFIX (/usr/local)
+	@hack/setup.sh tools
+	@install -D -m 0755 bin/claude-bottle "$(DESTDIR)$(PREFIX)/bin/claude-bottle"
+	@install -D -m 0755 -t "$(DESTDIR)$(PREFIX)/libexec/claude-bottle" bin/bottle-init $(RUNTIMES:%=libexec/%)
+
+.PHONY: clean
+clean: ## Remove bin/ (libexec/ stays: it takes minutes to make again)
+	@rm -rf bin
+
+.PHONY: root
+root:
+	@[[ $$EUID -eq 0 ]] || { echo "make: be root for this: it starts containerd and containers" >&2; exit 1; }

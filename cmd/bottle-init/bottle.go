@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/claude-bottle/claude-bottle/neck"
+	"github.com/containerd/errdefs"
+)
+
+// bottle is everything that PID 1 holds.
+type bottle struct {
+	guest  *neck.Guest
+	reaper *reaper
+	names  *names
+}
+
+func newBottle(socket string) *bottle {
+	b := &bottle{}
+	b.guest = &neck.Guest{
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+		Handle: b.fromHost,
+	}
+	b.names = newNames(newTunnels(b.guest))
+	return b
+}
+
+// run serves until ctx ends.
+func (b *bottle) run(ctx context.Context) error {
+	b.reaper = newReaper()
+	defer b.reaper.close()
+	server, err := newNameServer("127.0.0.1:53", b.names, b.guest)
+	if err != nil {
+		// A bottle without names still answers -p; say why it is mute.
+		fmt.Fprintln(os.Stderr, "bottle-init: answer DNS:", err)
+	} else {
+		defer server.close()
+	}
+	defer b.names.close()
+	b.guest.Run(ctx)
+	return nil
+}
+
+// fromHost answers a stream that the host has opened.
+func (b *bottle) fromHost(ctx context.Context, request neck.Request, stream neck.Stream) {
+	switch request.Kind {
+	case neck.KindNames:
+		if request.Names == nil {
+			_ = stream.Refuse(fmt.Errorf("no names: %w", errdefs.ErrInvalidArgument))
+			return
+		}
+		b.names.set(*request.Names)
+		_ = stream.Accept()
+		_ = stream.Close()
+	case neck.KindSession:
+		b.session(ctx, request.Session, stream)
+	default:
+		_ = stream.Refuse(fmt.Errorf("request %q: %w", request.Kind, errdefs.ErrNotImplemented))
+	}
+}

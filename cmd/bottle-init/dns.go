@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/claude-bottle/claude-bottle/neck"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/miekg/dns"
+)
+
+const (
+	answerTTL  = 5   // seconds; an address of a wildcard may pass on
+	maxDenials = 256 // denied names that are remembered as told
+)
+
+var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// nameServer answers the bottle's DNS questions, from the policy alone: nothing
+// is ever looked up outside.
+type nameServer struct {
+	names   *names
+	neck    opener
+	told    *lru.Cache[string, struct{}]
+	servers []*dns.Server
+	group   sync.WaitGroup
+}
+
+// newNameServer listens on the address, over UDP and TCP.
+func newNameServer(address string, names *names, neck opener) (*nameServer, error) {
+	told, err := lru.New[string, struct{}](maxDenials)
+	if err != nil {
+		return nil, fmt.Errorf("remember denials: %w", err)
+	}
+	s := &nameServer{names: names, neck: neck, told: told}
+	packets, err := net.ListenPacket("udp4", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for DNS: %w", err)
+	}
+	listener, err := net.Listen("tcp4", packets.LocalAddr().String())
+	if err != nil {
+		_ = packets.Close()
+		return nil, fmt.Errorf("listen for DNS: %w", err)
+	}
+	for _, server := range []*dns.Server{
+		{PacketConn: packets, Handler: s}, {Listener: listener, Handler: s, MaxTCPQueries: 128},
+	} {
+		started := make(chan struct{})
+		server.NotifyStartedFunc = func() { close(started) }
+		s.servers = append(s.servers, server)
+		s.group.Go(func() { _ = server.ActivateAndServe() })
+		<-started
+	}
+	return s, nil
+}
+
+func (s *nameServer) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, server := range s.servers {
+		_ = server.ShutdownContext(ctx)
+	}
+	s.group.Wait()
+}
+
+// ServeDNS implements dns.Handler.
+func (s *nameServer) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
+	answer := new(dns.Msg)
+	answer.SetReply(question)
+	answer.RecursionAvailable = true
+	if len(question.Question) != 1 || question.Question[0].Qclass != dns.ClassINET {
+		answer.Rcode = dns.RcodeRefused
+		_ = w.WriteMsg(answer)
+		return
+	}
+	asked := question.Question[0]
+	address, ok := s.names.lookup(asked.Name)
+	switch {
+	case canonical(asked.Name) == "localhost":
+		address, ok = localhost, true
+	case !ok:
+		answer.Rcode = dns.RcodeNameError
+		s.tell(canonical(asked.Name))
+	}
+	if ok && asked.Qtype == dns.TypeA {
+		answer.Answer = append(answer.Answer, &dns.A{
+			Hdr: dns.RR_Header{Name: asked.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: answerTTL},
+			A:   address.AsSlice(),
+		})
+	}
+	_ = w.WriteMsg(answer)
+}
+
+// tell lets the host know of a denied name, once, so that the user can see what
+// the agent wanted. It never delays an answer.
+func (s *nameServer) tell(name string) {
+	if known, _ := s.told.ContainsOrAdd(name, struct{}{}); known {
+		return
+	}
+	s.group.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		stream, err := s.neck.Open(ctx, neck.Request{Kind: neck.KindDenied, Host: name})
+		if err == nil {
+			_ = stream.Close()
+		}
+	})
+}

@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# Makes ready what building, testing and running claude-bottle needs, on Debian 12 with Go: packages, then tools and
+# images in libexec/. What is there and up to date is left alone, so a second run takes a moment.
+#
+# usage: hack/setup.sh [all|tools|image|lint]...
+#
+#   tools  runc, containerd with ctr and its shim, runsc with its shim, and Debian's containerd 1.6
+#   image  the archives of the default image and of the test image
+#   lint   golangci-lint and shellcheck
+#   all    everything (the default)
+set -euo pipefail
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+libexec=$repository/libexec
+stamps=$libexec/.stamps
+
+say() { echo "setup: $*"; }
+
+fail() {
+	echo "setup.sh: $*" >&2
+	exit 1
+}
+
+# installed PACKAGE... succeeds when dpkg has every one of them.
+installed() {
+	local states
+	states=$(dpkg-query -W -f '${db:Status-Abbrev}\n' "$@" 2>/dev/null) || return 1
+	! grep -qv '^.i' <<<"$states"
+}
+
+# update_package_lists asks the mirrors, at most once a run.
+update_package_lists() {
+	[[ -z ${lists_updated-} ]] || return 0
+	say "apt-get update"
+	apt-get update -qq
+	lists_updated=yes
+}
+
+# want_package_lists serves `apt-get download` where there are no lists at all, as in a fresh container.
+want_package_lists() {
+	compgen -G '/var/lib/apt/lists/*Packages*' >/dev/null || update_package_lists
+}
+
+# want_packages WHY PACKAGE... installs what is missing.
+want_packages() {
+	local why=$1
+	shift
+	if installed "$@"; then
+		say "packages for $why: installed"
+		return
+	fi
+	[[ $EUID -eq 0 ]] || fail "packages are missing for $why: run this as root, or install: $*"
+	update_package_lists
+	say "packages for $why: installing $*"
+	if ! DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" \
+		</dev/null >"$libexec/apt.log" 2>&1; then
+		tail -n 20 "$libexec/apt.log" >&2
+		fail "packages for $why: apt-get failed; its log is $libexec/apt.log"
+	fi
+	rm -f "$libexec/apt.log"
+}
+
+# want_npm is apart because npm often comes from elsewhere than Debian.
+want_npm() {
+	command -v npm >/dev/null || want_packages "fetching claude" npm
+}
+
+# recipe_of PATH... prints one hash of all that goes into a thing: the files below the paths, and Go's version.
+recipe_of() {
+	(cd "$repository" && find "$@" -type f ! -name '*_test.go' -print0 | sort -z | xargs -0 sha256sum && echo "$go_version") |
+		sha256sum | cut -d ' ' -f 1
+}
+
+# make_unless_current NAME OUTPUT RECIPE_PATHS -- COMMAND... runs the command unless OUTPUT exists in libexec/ and its
+# stamp says that it came from the very recipe. RECIPE_PATHS is one word, split at spaces.
+make_unless_current() {
+	local name=$1 output=$libexec/$2 recipe log=$libexec/$1.log started=$SECONDS
+	local -a paths
+	read -r -a paths <<<"$3"
+	shift 4
+	recipe=$(recipe_of "${paths[@]}")
+	if [[ -e $output && $(cat "$stamps/$name" 2>/dev/null) == "$recipe" ]]; then
+		say "$name: up to date"
+		return
+	fi
+	say "$name: building"
+	rm -f "$stamps/$name"
+	if ! "$@" >"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		fail "$name: the build failed; its log is $log"
+	fi
+	rm -f "$log"
+	echo "$recipe" >"$stamps/$name"
+	say "$name: built in $((SECONDS - started)) s"
+}
+
+# make_tool NAME OUTPUT builds one tool by its folder in hack/tools.
+make_tool() {
+	make_unless_current "$1" "$2" "hack/tools/$1" -- "$repository/hack/tools/$1/build.sh" "$libexec"
+}
+
+setup_tools() {
+	want_packages "building tools" ca-certificates gcc git libc6-dev libseccomp-dev make pkg-config
+	make_tool runc runc
+	make_tool containerd containerd
+	make_tool runsc runsc
+	want_package_lists
+	make_tool containerd-1.6 containerd-1.6/usr/bin/containerd
+}
+
+setup_image() {
+	want_packages "making images" ca-certificates mmdebstrap
+	want_npm
+	want_package_lists
+	local recipe="hack/default-image.sh hack/image hack/ociarchive"
+	make_unless_current image-test images/test.digest "$recipe" -- "$repository/hack/default-image.sh" test
+	make_unless_current image-default images/default.digest "$recipe" -- "$repository/hack/default-image.sh" default
+}
+
+setup_lint() {
+	want_packages "linting scripts" shellcheck
+	make_tool golangci-lint golangci-lint
+}
+
+command -v go >/dev/null || fail "go is not on PATH: install the Go version that go.mod names"
+go_version=$(go env GOVERSION)
+mkdir -p "$stamps" "$libexec/images"
+exec 9>"$libexec/.lock"
+flock --nonblock 9 || {
+	say "waiting for another set-up"
+	flock 9
+}
+
+[[ $# -gt 0 ]] || set -- all
+for part in "$@"; do
+	case $part in
+	all)
+		setup_tools
+		setup_image
+		setup_lint
+		;;
+	tools | image | lint) "setup_$part" ;;
+	*) fail "usage: hack/setup.sh [all|tools|image|lint]..." ;;
+	esac
+done

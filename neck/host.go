@@ -1,0 +1,192 @@
+package neck
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+// greeting begins a neck from inside, before the token.
+const greeting = "bottle-neck/1\n"
+
+const (
+	tokenSize     = 32
+	handshakeWait = 5 * time.Second
+	hostStreams   = 1024 // streams from inside at a time
+)
+
+// HostOptions are what a host end needs.
+type HostOptions struct {
+	// Names go to PID 1 when the neck opens.
+	Names Names
+	// Handle answers the streams that the bottle opens.
+	Handle Handler
+}
+
+// Host is the host end of a bottle's neck. It outlives the connections: one at a
+// time, the first of which gets the token that every later one must present.
+type Host struct {
+	options HostOptions
+
+	mu      sync.Mutex
+	token   []byte // nil until the first connection
+	link    *Conn  // nil while there is none
+	changed chan struct{}
+	ready   chan struct{}
+	once    sync.Once
+}
+
+// NewHost returns a host end that waits for its bottle.
+func NewHost(options HostOptions) *Host {
+	return &Host{options: options, changed: make(chan struct{}), ready: make(chan struct{})}
+}
+
+// Ready is closed when the neck has opened for the first time.
+func (h *Host) Ready() <-chan struct{} { return h.ready }
+
+// Serve accepts the bottle's connections until ctx ends or the listener breaks.
+// It owns the listener.
+func (h *Host) Serve(ctx context.Context, listener net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
+	defer stop()
+	// Dials that have yet to say who they are: no more of them than this
+	// cost anything.
+	greeters := make(chan struct{}, 8)
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("accept neck: %w", err)
+		}
+		select {
+		case greeters <- struct{}{}:
+		default:
+			_ = conn.Close()
+			continue
+		}
+		group.Go(func() {
+			err := h.greet(conn)
+			<-greeters
+			if err != nil {
+				_ = conn.Close()
+				return
+			}
+			h.serve(ctx, conn)
+		})
+	}
+}
+
+// greet reads who dials. The first to come is PID 1, for nothing else runs yet;
+// it is given the token. Later ones must know it.
+func (h *Host) greet(conn net.Conn) error {
+	_ = conn.SetDeadline(time.Now().Add(handshakeWait))
+	hello := make([]byte, len(greeting)+tokenSize)
+	if _, err := io.ReadFull(conn, hello); err != nil {
+		return fmt.Errorf("read greeting: %w", err)
+	}
+	if string(hello[:len(greeting)]) != greeting {
+		return errors.New("unknown greeting")
+	}
+	token, err := h.admit(hello[len(greeting):])
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Write(token); err != nil {
+		return fmt.Errorf("answer greeting: %w", err)
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+func (h *Host) admit(presented []byte) ([]byte, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.token == nil {
+		token := make([]byte, tokenSize)
+		if _, err := rand.Read(token); err != nil {
+			return nil, fmt.Errorf("make token: %w", err)
+		}
+		h.token = token
+		return token, nil
+	}
+	if subtle.ConstantTimeCompare(presented, h.token) != 1 {
+		return nil, errors.New("a neck without the token")
+	}
+	return h.token, nil
+}
+
+// serve runs one link until it ends. An older one that nobody has missed yet is
+// dropped: who knows the token is PID 1, and it has dialled anew.
+func (h *Host) serve(ctx context.Context, conn net.Conn) {
+	link, err := Server(conn)
+	if err != nil {
+		_ = conn.Close()
+		return
+	}
+	defer func() { _ = link.Close() }()
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() {
+		// Names first, so that nothing inside asks before they are known.
+		stream, err := link.Open(ctx, Request{Kind: KindNames, Names: &h.options.Names})
+		if err != nil {
+			_ = link.Close()
+			return
+		}
+		_ = stream.Close()
+		h.set(link)
+	})
+	_ = link.Serve(ctx, hostStreams, h.options.Handle)
+	h.unset(link)
+}
+
+func (h *Host) set(link *Conn) {
+	h.mu.Lock()
+	older := h.link
+	h.link = link
+	close(h.changed)
+	h.changed = make(chan struct{})
+	h.mu.Unlock()
+	h.once.Do(func() { close(h.ready) })
+	if older != nil {
+		_ = older.Close()
+	}
+}
+
+func (h *Host) unset(link *Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.link == link {
+		h.link = nil
+	}
+}
+
+// Open opens a stream to PID 1, and waits for a neck while there is none.
+func (h *Host) Open(ctx context.Context, request Request) (Stream, error) {
+	for {
+		h.mu.Lock()
+		link, changed := h.link, h.changed
+		h.mu.Unlock()
+		if link != nil {
+			return link.Open(ctx, request)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return Stream{}, fmt.Errorf("the neck is closed: %w: %w", context.Cause(ctx), errdefs.ErrUnavailable)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package neck
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// SocketName is the name of the neck's socket in the bound directory.
+const SocketName = "neck.sock"
+
+// maxMessage bounds a request, a reply and a table of names, in bytes.
+const maxMessage = 1 << 20
+
+// Kind says what a stream is for.
+type Kind string
+
+// The kinds that both ends of the neck know. The control socket has more.
+const (
+	KindDial    Kind = "dial"    // from inside: a connection to Host and Port
+	KindDenied  Kind = "denied"  // from inside: a name was asked for that is not allowed
+	KindSession Kind = "session" // to inside: run a command
+	KindNames   Kind = "names"   // to inside: a new table of names
+)
+
+// Request opens a stream.
+type Request struct {
+	Kind    Kind            `json:"kind"`
+	Host    string          `json:"host,omitempty"`
+	Port    uint16          `json:"port,omitempty"`
+	Session *SessionRequest `json:"session,omitempty"`
+	Names   *Names          `json:"names,omitempty"`
+}
+
+// Names is what PID 1 answers and listens for.
+type Names struct {
+	Entries []Name `json:"entries"`
+}
+
+// Name is one allowed host, or every name below it when Suffix is set.
+type Name struct {
+	Host   string   `json:"host"`
+	Suffix bool     `json:"suffix,omitempty"`
+	Ports  []uint16 `json:"ports"`
+}
+
+// reply answers a request. An empty one says yes.
+type reply struct {
+	Error string `json:"error,omitempty"`
+	Class string `json:"class,omitempty"`
+}
+
+// writeMessage writes a value as JSON behind its length.
+func writeMessage(w io.Writer, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode message: %w", err)
+	}
+	if len(data) > maxMessage {
+		return fmt.Errorf("message of %d bytes: %w", len(data), errTooLong)
+	}
+	frame := make([]byte, 4, 4+len(data))
+	binary.BigEndian.PutUint32(frame, uint32(len(data)))
+	_, err = w.Write(append(frame, data...))
+	return err
+}
+
+// readMessage reads what writeMessage wrote. It takes memory as bytes arrive,
+// not as the length promises.
+func readMessage(r io.Reader, value any) error {
+	var length [4]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return fmt.Errorf("read message: %w", err)
+	}
+	size := binary.BigEndian.Uint32(length[:])
+	if size > maxMessage {
+		return fmt.Errorf("message of %d bytes: %w", size, errTooLong)
+	}
+	data, err := io.ReadAll(io.LimitReader(r, int64(size)))
+	if err != nil {
+		return fmt.Errorf("read message: %w", err)
+	}
+	if len(data) < int(size) {
+		return fmt.Errorf("read message: %w", io.ErrUnexpectedEOF)
+	}
+	if err := json.Unmarshal(data, value); err != nil {
+		return fmt.Errorf("decode message: %w", err)
+	}
+	return nil
+}
+
+var errTooLong = errors.New("longer than a message may be")

@@ -1,0 +1,204 @@
+package neck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/hashicorp/yamux"
+)
+
+// Bounds of one link.
+const (
+	acceptBacklog = 128
+	requestWait   = 10 * time.Second // for the far end to say what a stream is for
+	windowSize    = 512 << 10        // bytes of one stream on their way
+)
+
+// Stream is one stream of a link, after its request was answered. Close ends
+// what we write; what the far end still writes can be read until it closes, too.
+type Stream struct {
+	*yamux.Stream
+}
+
+// Accept answers the request of the stream with yes.
+func (s Stream) Accept() error { return writeMessage(s, reply{}) }
+
+// Refuse answers it with the error, and ends the stream. The kind of the error
+// arrives at the far end.
+func (s Stream) Refuse(err error) error {
+	writeErr := writeMessage(s, reply{Error: err.Error(), Class: classOf(err)})
+	return errors.Join(writeErr, s.Close())
+}
+
+// classes are the kinds of error that cross the link.
+var classes = []struct {
+	name string
+	kind error
+}{
+	{"not found", errdefs.ErrNotFound},
+	{"permission denied", errdefs.ErrPermissionDenied},
+	{"invalid argument", errdefs.ErrInvalidArgument},
+	{"unavailable", errdefs.ErrUnavailable},
+	{"resource exhausted", errdefs.ErrResourceExhausted},
+	{"not implemented", errdefs.ErrNotImplemented},
+}
+
+func classOf(err error) string {
+	for _, class := range classes {
+		if errors.Is(err, class.kind) {
+			return class.name
+		}
+	}
+	return ""
+}
+
+// farError rebuilds an error of the far end.
+func farError(text, class string) error {
+	for _, known := range classes {
+		if known.name == class {
+			return fmt.Errorf("%s: %w", text, known.kind)
+		}
+	}
+	return errors.New(text)
+}
+
+// Handler answers a request of the far end: with Accept or Refuse first, and
+// then with whatever the kind is about. It closes the stream. ctx ends with the
+// link.
+type Handler func(ctx context.Context, request Request, stream Stream)
+
+// Conn is a link.
+type Conn struct {
+	session *yamux.Session
+}
+
+// Client makes a link of the connection whose other end is a Server. The link
+// owns the connection.
+func Client(conn net.Conn) (*Conn, error) {
+	session, err := yamux.Client(conn, configuration())
+	if err != nil {
+		return nil, fmt.Errorf("open link: %w", err)
+	}
+	return &Conn{session}, nil
+}
+
+// Server is the other end of Client.
+func Server(conn net.Conn) (*Conn, error) {
+	session, err := yamux.Server(conn, configuration())
+	if err != nil {
+		return nil, fmt.Errorf("open link: %w", err)
+	}
+	return &Conn{session}, nil
+}
+
+func configuration() *yamux.Config {
+	config := yamux.DefaultConfig()
+	config.AcceptBacklog = acceptBacklog
+	config.MaxStreamWindowSize = windowSize
+	config.StreamOpenTimeout = 0 // a far end that is slow to accept is no broken link
+	config.LogOutput = io.Discard
+	return config
+}
+
+// Open opens a stream for the request and waits for the answer.
+func (c *Conn) Open(ctx context.Context, request Request) (Stream, error) {
+	opened, err := c.session.OpenStream()
+	if err != nil {
+		return Stream{}, fmt.Errorf("open stream: %w: %w", err, errdefs.ErrUnavailable)
+	}
+	stream := Stream{opened}
+	// The end of ctx breaks the wait for the answer off, not the stream.
+	stop := context.AfterFunc(ctx, func() { _ = stream.SetDeadline(time.Now()) })
+	var answer reply
+	err = writeMessage(stream, request)
+	if err == nil {
+		err = readMessage(stream, &answer)
+	}
+	if !stop() {
+		_ = stream.Close()
+		return Stream{}, context.Cause(ctx)
+	}
+	if err == nil && answer.Error != "" {
+		err = farError(answer.Error, answer.Class)
+	}
+	if err != nil {
+		_ = stream.Close()
+		return Stream{}, err
+	}
+	return stream, nil
+}
+
+// Serve answers the requests of the far end, most at a time, until the link or
+// ctx ends, and then waits for the handlers.
+func (c *Conn) Serve(ctx context.Context, most int, handle Handler) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = c.session.Close() })
+	defer stop()
+	slots := make(chan struct{}, most)
+	for {
+		accepted, err := c.session.AcceptStream()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("accept stream: %w", err)
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			_ = accepted.Close()
+			continue
+		}
+		group.Go(func() {
+			defer func() { <-slots }()
+			serveStream(ctx, Stream{accepted}, handle)
+		})
+	}
+}
+
+func serveStream(ctx context.Context, stream Stream, handle Handler) {
+	var request Request
+	_ = stream.SetDeadline(time.Now().Add(requestWait))
+	if err := readMessage(stream, &request); err != nil {
+		_ = stream.Close()
+		return
+	}
+	_ = stream.SetDeadline(time.Time{})
+	handle(ctx, request, stream)
+}
+
+// Done is closed when the link has ended.
+func (c *Conn) Done() <-chan struct{} { return c.session.CloseChan() }
+
+// Close ends the link and every stream on it.
+func (c *Conn) Close() error { return c.session.Close() }
+
+// Splice carries bytes between two connections, each direction to its own end,
+// and closes both when both directions have ended.
+func Splice(a, b io.ReadWriteCloser) {
+	var group sync.WaitGroup
+	group.Go(func() { carry(a, b) })
+	group.Go(func() { carry(b, a) })
+	group.Wait()
+	_ = a.Close()
+	_ = b.Close()
+}
+
+// carry copies one direction, and passes its end on.
+func carry(to, from io.ReadWriteCloser) {
+	_, _ = io.Copy(to, from)
+	if half, ok := to.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+		return
+	}
+	_ = to.Close() // a Stream's Close is a half close
+}

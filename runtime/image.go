@@ -1,0 +1,220 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	"github.com/opencontainers/image-spec/identity"
+)
+
+// Image is an image by digest.
+type Image struct {
+	Reference string
+	Digest    string
+	Platform  string
+	Size      int64 // bytes, packed; 0 while unknown
+	// Present says that it is in the local store, Unpacked that snapshots
+	// can be made of it.
+	Present  bool
+	Unpacked bool
+	chain    string // parent of the bottle's snapshot
+}
+
+// ResolveImage finds the image in the local store, else asks its registry for
+// the digest; it never pulls. Of what the image says of itself only the platform
+// is read: labels, volumes, environment and entrypoint are nobody's wish.
+func (c *Client) ResolveImage(ctx context.Context, text string) (Image, error) {
+	name, pinned, err := normalize(text)
+	if err != nil {
+		return Image{}, err
+	}
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	found, err := c.client.GetImage(ctx, name)
+	if errdefs.IsNotFound(err) && pinned != "" {
+		// The pinned digest may be here under the tag alone.
+		found, err = c.client.GetImage(ctx, strings.TrimSuffix(name, "@"+pinned))
+	}
+	switch {
+	case errdefs.IsNotFound(err):
+		return c.resolveRemote(ctx, name)
+	case err != nil:
+		return Image{}, c.failed(ctx, "look for image "+name, err)
+	}
+	digest := found.Target().Digest.String()
+	if pinned != "" && pinned != digest {
+		return Image{}, fmt.Errorf("image %s is %s here, not the pinned %s: pull the pinned one or change the pin: %w", found.Name(), digest, pinned, errdefs.ErrFailedPrecondition)
+	}
+	return c.describe(ctx, found, digest)
+}
+
+func (c *Client) describe(ctx context.Context, found client.Image, digest string) (Image, error) {
+	image := Image{Reference: found.Name(), Digest: digest, Present: true}
+	layers, err := found.RootFS(ctx)
+	if errdefs.IsNotFound(err) {
+		return Image{}, c.wrongPlatform(ctx, found, err)
+	}
+	if err != nil {
+		return Image{}, c.failed(ctx, "read image "+image.Reference, err)
+	}
+	image.chain = identity.ChainID(layers).String()
+	spec, err := found.Spec(ctx)
+	if err != nil {
+		return Image{}, c.failed(ctx, "read image "+image.Reference, err)
+	}
+	image.Platform = platforms.Format(spec.Platform)
+	if !platforms.Default().Match(spec.Platform) {
+		return Image{}, fmt.Errorf("image %s is for %s, this host is %s: choose one for this platform: %w", image.Reference, image.Platform, platforms.DefaultString(), errdefs.ErrFailedPrecondition)
+	}
+	if image.Size, err = found.Size(ctx); err != nil {
+		return Image{}, c.failed(ctx, "measure image "+image.Reference, err)
+	}
+	if image.Unpacked, err = found.IsUnpacked(ctx, snapshotter); err != nil {
+		return Image{}, c.failed(ctx, "look for snapshots of image "+image.Reference, err)
+	}
+	return image, nil
+}
+
+// wrongPlatform names the platforms that the image is for.
+func (c *Client) wrongPlatform(ctx context.Context, found client.Image, cause error) error {
+	list, err := images.Platforms(ctx, c.client.ContentStore(), found.Target())
+	if err != nil || len(list) == 0 {
+		return c.failed(ctx, "read image "+found.Name(), cause)
+	}
+	names := make([]string, len(list))
+	for i, platform := range list {
+		names[i] = platforms.Format(platform)
+	}
+	return fmt.Errorf("image %s is for %s, this host is %s: choose one for this platform: %w", found.Name(), strings.Join(names, ", "), platforms.DefaultString(), errdefs.ErrFailedPrecondition)
+}
+
+func (c *Client) resolveRemote(ctx context.Context, name string) (Image, error) {
+	_, descriptor, err := resolver().Resolve(ctx, name)
+	if err != nil {
+		return Image{}, fmt.Errorf("image %s is not in the local store, and its registry can't be asked: import it, or name another with --image: %w",
+			name, errors.Join(err, errdefs.ErrNotFound))
+	}
+	return Image{Reference: name, Digest: descriptor.Digest.String(), Platform: platforms.DefaultString()}, nil
+}
+
+// resolver talks plain HTTP to registries on this host only.
+func resolver() remotes.Resolver {
+	return docker.NewResolver(docker.ResolverOptions{
+		Hosts: docker.ConfigureDefaultRegistries(docker.WithPlainHTTP(docker.MatchLocalhost)),
+	})
+}
+
+// EnsureImage pulls what is missing, by digest, and unpacks it. It returns the
+// image as it is then.
+func (c *Client) EnsureImage(ctx context.Context, image Image, progress backend.Progress) (Image, error) {
+	if image.Present && image.Unpacked {
+		return image, nil
+	}
+	if !image.Present {
+		if err := c.pull(ctx, image, progress); err != nil {
+			return Image{}, err
+		}
+	}
+	const unpackBound = 30 * time.Minute
+	long, cancel := c.boundedBy(ctx, unpackBound)
+	defer cancel()
+	found, err := c.client.GetImage(long, image.Reference)
+	if err != nil {
+		return Image{}, c.failed(long, "look for image "+image.Reference, err)
+	}
+	if got := found.Target().Digest.String(); got != image.Digest {
+		return Image{}, fmt.Errorf("image %s is %s now, the plan says %s: start again to see the new plan: %w", image.Reference, got, image.Digest, errdefs.ErrAborted)
+	}
+	if !image.Unpacked {
+		progress.Bytes("unpacking "+image.Reference, 0, 0)
+		ended := progress.Step("unpack image")
+		err := found.Unpack(long, snapshotter)
+		ended(err)
+		if err != nil {
+			return Image{}, c.failed(long, "unpack image "+image.Reference, err)
+		}
+	}
+	return c.describe(long, found, image.Digest)
+}
+
+// pull fetches the image by the digest of the plan, and names it as the plan
+// does.
+func (c *Client) pull(ctx context.Context, image Image, progress backend.Progress) error {
+	const pullBound = time.Hour
+	ctx, cancel := c.boundedBy(ctx, pullBound)
+	defer cancel()
+	ended := progress.Step("pull image")
+	stop := c.watchPull(ctx, image, progress)
+	name := image.Reference
+	if !strings.Contains(name, "@") {
+		name += "@" + image.Digest
+	}
+	pulled, err := c.client.Pull(ctx, name, client.WithResolver(resolver()), client.WithPlatformMatcher(platforms.Default()))
+	stop()
+	ended(err)
+	if err != nil {
+		return c.failed(ctx, "pull image "+image.Reference, err)
+	}
+	if pulled.Name() == image.Reference {
+		return nil
+	}
+	store := c.client.ImageService()
+	named := images.Image{Name: image.Reference, Target: pulled.Target()}
+	if _, err := store.Create(ctx, named); errdefs.IsAlreadyExists(err) {
+		_, err = store.Update(ctx, named)
+		return err
+	} else if err != nil {
+		return c.failed(ctx, "name image "+image.Reference, err)
+	}
+	return store.Delete(ctx, pulled.Name())
+}
+
+// watchPull reports the transfers that are under way until it is stopped.
+func (c *Client) watchPull(ctx context.Context, image Image, progress backend.Progress) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			statuses, err := c.client.ContentStore().ListStatuses(ctx)
+			if err == nil {
+				var have, total int64
+				for _, status := range statuses {
+					have, total = have+status.Offset, total+status.Total
+				}
+				progress.Bytes("pulling "+image.Reference, have, total)
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// normalize spells a reference out as docker does, and returns its pin.
+func normalize(text string) (name, pinned string, err error) {
+	parsed, err := reference.ParseDockerRef(text)
+	if err != nil {
+		return "", "", fmt.Errorf("image reference %s: %w: %w", backend.Printable(text), err, errdefs.ErrInvalidArgument)
+	}
+	if digested, ok := parsed.(reference.Digested); ok {
+		pinned = digested.Digest().String()
+	}
+	return parsed.String(), pinned, nil
+}

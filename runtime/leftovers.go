@@ -1,0 +1,203 @@
+package runtime
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Leftover is something of a bottle that is in none of containerd's books: what
+// a shim or a runtime that was killed has left.
+type Leftover struct {
+	Kind   string // process, mount, cgroup or runtime state
+	Target string // path, or process number
+}
+
+// Leftovers looks for what a dead task of the record name, with the bottle's id,
+// has left. While the task exists its own processes are not leftovers: call it
+// after RemoveTask.
+func (c *Client) Leftovers(_ context.Context, name, id string) ([]Leftover, error) {
+	var list []Leftover
+	processes, err := c.orphans(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, pid := range processes {
+		list = append(list, Leftover{Kind: "process", Target: strconv.Itoa(pid)})
+	}
+	mounts, err := c.bundleMounts(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range mounts {
+		list = append(list, Leftover{Kind: "mount", Target: path})
+	}
+	for _, pattern := range []string{"/sys/fs/cgroup/claude-bottle/" + id, "/sys/fs/cgroup/*/claude-bottle/" + id} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, fmt.Errorf("look for cgroups: %w", err)
+		}
+		for _, path := range found {
+			list = append(list, Leftover{Kind: "cgroup", Target: path})
+		}
+	}
+	for _, row := range candidates {
+		path := filepath.Join(c.options.RuntimeRoot, string(row.policy), c.options.Namespace, name)
+		if _, err := os.Lstat(path); err == nil {
+			list = append(list, Leftover{Kind: "runtime state", Target: path})
+		}
+	}
+	return list, nil
+}
+
+// RemoveLeftover removes it. One that is gone is fine.
+func (c *Client) RemoveLeftover(_ context.Context, leftover Leftover) error {
+	var err error
+	switch leftover.Kind {
+	case "process":
+		var pid int
+		if pid, err = strconv.Atoi(leftover.Target); err == nil {
+			err = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if errors.Is(err, syscall.ESRCH) {
+			err = nil
+		}
+	case "mount":
+		if err = unix.Unmount(leftover.Target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+			err = nil
+		}
+	case "cgroup":
+		if err = os.Remove(leftover.Target); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	case "runtime state":
+		err = os.RemoveAll(leftover.Target)
+	default:
+		err = fmt.Errorf("unknown kind")
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s %s: %w", leftover.Kind, leftover.Target, err)
+	}
+	return nil
+}
+
+// orphans are the shims and sandboxes of this very daemon, namespace and name.
+// They are told by their arguments: a shim has our namespace, our name and our
+// socket, a sandbox our runtime root.
+func (c *Client) orphans(name string) ([]int, error) {
+	directories, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	var list []int
+	for _, directory := range directories {
+		line, err := os.ReadFile(filepath.Join(directory, "cmdline"))
+		if err != nil {
+			continue // it has ended
+		}
+		args := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
+		if c.isShim(args, name) || c.isSandbox(args, name) {
+			if pid, err := strconv.Atoi(filepath.Base(directory)); err == nil {
+				list = append(list, pid)
+			}
+		}
+	}
+	return list, nil
+}
+
+func (c *Client) isShim(args []string, name string) bool {
+	return strings.HasPrefix(filepath.Base(args[0]), "containerd-shim-") &&
+		follows(args, "-namespace", c.options.Namespace) && follows(args, "-id", name) && follows(args, "-address", c.options.Address)
+}
+
+func (c *Client) isSandbox(args []string, name string) bool {
+	if !strings.HasPrefix(filepath.Base(args[0]), "runsc") {
+		return false
+	}
+	root := filepath.Join(c.options.RuntimeRoot, "gvisor", c.options.Namespace)
+	return (slices.Contains(args, "--root="+root) || follows(args, "--root", root)) && slices.Contains(args, name)
+}
+
+// follows says whether value stands behind flag.
+func follows(args []string, flag, value string) bool {
+	at := slices.Index(args, flag)
+	return at >= 0 && at+1 < len(args) && args[at+1] == value
+}
+
+// bundleMounts are the root file systems of the record below this very daemon's
+// state directory that a killed shim has left mounted.
+func (c *Client) bundleMounts(name string) ([]string, error) {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("list mounts: %w", err)
+	}
+	wanted := filepath.Join(c.stateDirectory(), "io.containerd.runtime.v2.task", c.options.Namespace, name, "rootfs")
+	var list []string
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		const mountPoint = 4
+		if len(fields) > mountPoint && fields[mountPoint] == wanted {
+			list = append(list, wanted)
+		}
+	}
+	return list, lines.Err()
+}
+
+// defaultState is containerd's own default.
+const defaultState = "/run/containerd"
+
+var stateLine = regexp.MustCompile(`(?m)^\s*state\s*=\s*["']([^"']+)["']`)
+
+// stateDirectory is where the daemon keeps its bundles: what its command line
+// says, else its configuration file, else the default.
+func (c *Client) stateDirectory() string {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.daemon.PID))
+	if err != nil {
+		return defaultState
+	}
+	args := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
+	if state := flagValue(args, "state"); state != "" {
+		return filepath.Clean(state)
+	}
+	config := flagValue(args, "config")
+	if config == "" {
+		config = flagValue(args, "c")
+	}
+	if config == "" {
+		config = "/etc/containerd/config.toml"
+	}
+	if text, err := os.ReadFile(config); err == nil {
+		if match := stateLine.FindSubmatch(text); match != nil {
+			return filepath.Clean(string(match[1]))
+		}
+	}
+	return defaultState
+}
+
+// flagValue finds -name value, --name value and both with '='.
+func flagValue(args []string, name string) string {
+	for i, arg := range args {
+		flag, value, joined := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		switch {
+		case flag != name || !strings.HasPrefix(arg, "-"):
+		case joined:
+			return value
+		case i+1 < len(args):
+			return args[i+1]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,183 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/containerd/typeurl/v2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+const (
+	probeBound = 20 * time.Second // a useless /dev/kvm makes a probe hang for minutes
+	probeUID   = 1<<29 - 1        // below the ranges of bottles
+	labelProbe = backend.LabelPrefix + "probe"
+)
+
+// probed is the line that `bottle-init probe` prints.
+type probed struct {
+	GVisor  bool   `json:"gvisor"`
+	Version string `json:"version"`
+}
+
+// probe runs a sandbox through this very daemon and asks it where it is: only
+// that tells whether a runtime works. It has no image and no network, and
+// everything it makes is removed again, also what a killed probe has left.
+func (c *Client) probe(ctx context.Context, handle Handle) (_ probed, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, probeBound, fmt.Errorf("it did not end within %s: %w", probeBound, context.DeadlineExceeded))
+	defer cancel()
+	if err := c.removeOldProbes(ctx); err != nil {
+		log.G(ctx).WithError(err).Warn("remove old probes")
+	}
+	dir, err := os.MkdirTemp(c.options.Root, "probe-")
+	if err != nil {
+		return probed{}, fmt.Errorf("make probe directory: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	rootfs := filepath.Join(dir, "rootfs")
+	if err := copyProgram(c.options.InitPath, rootfs); err != nil {
+		return probed{}, err
+	}
+	name := "claude-bottle-probe-" + strings.ToLower(rand.Text()[:8])
+	if err := c.createProbe(ctx, name, rootfs, handle); err != nil {
+		return probed{}, err
+	}
+	defer func() {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeBound)
+		defer cancel()
+		err = errors.Join(err, c.removeProbe(undo, name))
+	}()
+	return c.runProbe(ctx, name, filepath.Join(dir, "output"))
+}
+
+func (c *Client) createProbe(ctx context.Context, name, rootfs string, handle Handle) error {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	spec, err := typeurl.MarshalAny(probeSpec(rootfs, name, handle))
+	if err != nil {
+		return fmt.Errorf("encode probe spec: %w", err)
+	}
+	options, err := handle.options(c.options.RuntimeRoot)
+	if err != nil {
+		return err
+	}
+	_, err = c.client.ContainerService().Create(ctx, containers.Container{
+		ID: name, Labels: map[string]string{labelProbe: "true"}, Spec: spec,
+		Runtime: containers.RuntimeInfo{Name: handle.Shim, Options: options},
+	})
+	if err != nil {
+		return c.failed(ctx, "create probe", err)
+	}
+	return nil
+}
+
+func (c *Client) runProbe(ctx context.Context, name, output string) (probed, error) {
+	if _, err := c.CreateTask(ctx, name, output); err != nil {
+		return probed{}, err
+	}
+	exits, err := c.WaitTask(ctx, name)
+	if err != nil {
+		return probed{}, err
+	}
+	if err := c.StartTask(ctx, name); err != nil {
+		return probed{}, err
+	}
+	exit, ok := <-exits
+	if !ok {
+		return probed{}, context.Cause(ctx)
+	}
+	said, err := os.ReadFile(output)
+	if err != nil {
+		return probed{}, fmt.Errorf("read what the probe says: %w", err)
+	}
+	var found probed
+	if exit.Err != nil {
+		return found, exit.Err
+	}
+	line, _, _ := bytes.Cut(said, []byte("\n"))
+	if err := json.Unmarshal(line, &found); err != nil || exit.Code != 0 {
+		return found, fmt.Errorf("it ended with code %d, saying %s: %w", exit.Code, backend.Printable(string(line)), errdefs.ErrFailedPrecondition)
+	}
+	return found, nil
+}
+
+func (c *Client) removeProbe(ctx context.Context, name string) error {
+	if err := c.RemoveTask(ctx, name); err != nil {
+		return err
+	}
+	return c.DeleteRecord(ctx, name)
+}
+
+// removeOldProbes removes those that outlived their process.
+func (c *Client) removeOldProbes(ctx context.Context) error {
+	bounded, cancel := c.bounded(ctx)
+	defer cancel()
+	list, err := c.client.ContainerService().List(bounded, `labels."`+labelProbe+`"`)
+	if err != nil {
+		return c.failed(bounded, "list probes", err)
+	}
+	for _, container := range list {
+		if time.Since(container.CreatedAt) > 2*probeBound {
+			err = errors.Join(err, c.removeProbe(ctx, container.ID))
+		}
+	}
+	return err
+}
+
+// copyProgram puts the one program of a probe into its root.
+func copyProgram(from, rootfs string) error {
+	for _, dir := range []string{"", "proc", "dev", "sys"} {
+		if err := os.MkdirAll(filepath.Join(rootfs, dir), 0o755); err != nil {
+			return fmt.Errorf("make probe root: %w", err)
+		}
+	}
+	to := filepath.Join(rootfs, "init")
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return fmt.Errorf("read probe program: %w", err)
+	}
+	if err := os.WriteFile(to, data, 0o755); err != nil { //nolint:gosec // a program
+		return fmt.Errorf("write probe program: %w", err)
+	}
+	return nil
+}
+
+// probeSpec is the least that a sandbox needs.
+func probeSpec(rootfs, name string, handle Handle) *specs.Spec {
+	spec := &specs.Spec{
+		Version: "1.0.2",
+		Root:    &specs.Root{Path: rootfs, Readonly: true},
+		Process: &specs.Process{
+			Args: []string{"/init", "probe"}, Cwd: "/", NoNewPrivileges: true,
+			User: specs.User{UID: probeUID, GID: probeUID}, Capabilities: &specs.LinuxCapabilities{},
+		},
+		Mounts: []specs.Mount{{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}}},
+		Linux: &specs.Linux{
+			CgroupsPath: "/claude-bottle/" + name,
+			Namespaces: []specs.LinuxNamespace{
+				{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
+				{Type: specs.MountNamespace}, {Type: specs.NetworkNamespace},
+			},
+			Resources: &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}},
+		},
+	}
+	if handle.ContainerType {
+		spec.Annotations = map[string]string{"io.kubernetes.cri.container-type": "sandbox"}
+	}
+	return spec
+}
