@@ -59,9 +59,19 @@ func checkPeer(conn *net.UnixConn) error {
 	return nil
 }
 
+// clientStreams bounds what one client asks at a time.
+const clientStreams = 64
+
 // serveClient answers one client until it or ctx ends.
 func (s *supervisor) serveClient(ctx context.Context, conn net.Conn) {
-	if err := neck.Serve(ctx, conn, s.fromClient); err != nil && ctx.Err() == nil {
+	link, err := neck.Server(conn)
+	if err != nil {
+		_ = conn.Close()
+		log.G(ctx).WithError(err).Warn("serve control client")
+		return
+	}
+	defer func() { _ = link.Close() }()
+	if err := link.Serve(ctx, clientStreams, s.fromClient); err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).Debug("control client ends")
 	}
 }

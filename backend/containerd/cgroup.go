@@ -27,6 +27,15 @@ func cgroupVersion() int {
 	return 1
 }
 
+// swapAccounting says that the memory controller can limit swap.
+func swapAccounting() bool {
+	if cgroupVersion() == 2 {
+		return true // where swap is off, runc leaves it alone
+	}
+	_, err := os.Stat(filepath.Join(cgroupRoot, "memory", "memory.memsw.limit_in_bytes"))
+	return err == nil
+}
+
 // checkCgroups names the controllers that a bottle's limits need and that the
 // host lacks.
 func checkCgroups(runtimeName string) error {

@@ -36,7 +36,7 @@ func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backen
 	if err != nil {
 		return nil, err
 	}
-	if err := b.client.EnsureImage(ctx, detail.image, b.options.Progress); err != nil {
+	if detail.image, err = b.client.EnsureImage(ctx, detail.image, b.options.Progress); err != nil {
 		return nil, err
 	}
 	if err := b.makeWay(ctx, plan.Name); err != nil {
@@ -194,7 +194,7 @@ func (l *launch) supervise(ctx context.Context) error {
 // provision fills the places and notes what they held before claude came.
 func (l *launch) provision(ctx context.Context) (err error) {
 	target := hostTarget{places: l.places, user: l.user}
-	if l.promptPath, err = (provision.Provisioner{}).Provision(ctx, l.plan, target); err != nil {
+	if l.promptPath, err = (provision.Provisioner{Progress: l.backend.options.Progress}).Provision(ctx, l.plan, target); err != nil {
 		return err
 	}
 	return writeBaseline(ctx, l.places)

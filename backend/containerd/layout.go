@@ -31,7 +31,7 @@ func newLayout(root, runRoot, address, namespace string) layout {
 func (l layout) make() error {
 	for _, dir := range []string{filepath.Dir(l.root), l.root, l.bottles(), filepath.Dir(l.runRoot), l.runRoot, l.runBottles()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("make state directory: %w", err)
+			return fmt.Errorf("make state directory (--root and --run-root name others): %w", err)
 		}
 		info, err := os.Lstat(dir)
 		if err != nil {

@@ -157,7 +157,6 @@ func (b *Backend) runtimePolicy(spec backend.Spec) runtime.Policy {
 	}
 	return runtime.Policy{
 		Want:                want,
-		BottleAllowsRunc:    spec.Manifest.Bottle.Runtime == backend.RuntimeRunc,
 		Require:             spec.Manifest.Host.RequireRuntime,
 		AllowVulnerableRunc: spec.AllowVulnerableRunc,
 		NoProbe:             spec.DryRun,

@@ -58,7 +58,7 @@ func (b *Backend) buildSpec(plan *backend.Plan, where places, who user, netns st
 		Kernel:                  kernel,
 		Architecture:            goruntime.GOARCH,
 		Debug:                   plan.Debug,
-		CgroupVersion:           cgroupVersion(),
+		SwapAccounting:          swapAccounting(),
 		ContainerTypeAnnotation: detail.handle.ContainerType,
 	}
 	if who.first != 0 {

@@ -54,14 +54,22 @@ func (r *reaper) reap() {
 	defer r.mu.Unlock()
 	for {
 		var status syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
+		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG|syscall.WUNTRACED, nil)
 		if errors.Is(err, syscall.EINTR) {
 			continue
 		}
 		if err != nil || pid <= 0 {
 			return
 		}
-		if waiting, ok := r.waiting[pid]; ok {
+		waiting, ok := r.waiting[pid]
+		if status.Stopped() {
+			if ok {
+				// No shell is there to say fg.
+				_ = syscall.Kill(pid, syscall.SIGCONT)
+			}
+			continue
+		}
+		if ok {
 			waiting <- status
 			delete(r.waiting, pid)
 		}

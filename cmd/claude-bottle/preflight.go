@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"strings"
@@ -35,7 +34,7 @@ func (a *application) preflight(ctx context.Context, o startOptions, options man
 			return backend.Secrets{}, errDeclined
 		}
 	}
-	return backend.ResolveSecrets(plan, a.lookup, func(prompt string) (string, error) { return a.ask(tty, prompt) })
+	return backend.ResolveSecrets(plan, a.lookup, func(prompt string) (string, error) { return a.ask(ctx, tty, prompt) })
 }
 
 // approveProject asks for an agent file that comes with the repository, once
@@ -56,19 +55,14 @@ func (a *application) approveProject(ctx context.Context, options manifest.Optio
 }
 
 // ask reads one value that the bottle file wants asked, without an echo.
-func (a *application) ask(tty *terminal.Terminal, prompt string) (string, error) {
-	if !tty.IsTerminal() {
-		return "", fmt.Errorf("%s: there is no terminal to ask on: %w", backend.Printable(prompt), errdefs.ErrFailedPrecondition)
+func (a *application) ask(ctx context.Context, tty *terminal.Terminal, prompt string) (string, error) {
+	if tty.IsTerminal() {
+		_, _ = fmt.Fprintf(a.err, "%s: ", backend.Printable(prompt))
+		defer func() { _, _ = fmt.Fprintln(a.err) }()
 	}
-	_, _ = fmt.Fprintf(a.err, "%s: ", backend.Printable(prompt))
-	var value string
-	err := tty.WithoutEcho(func() (err error) {
-		value, err = bufio.NewReader(a.in).ReadString('\n')
-		return err
-	})
-	_, _ = fmt.Fprintln(a.err)
+	value, err := tty.Secret(ctx)
 	if err != nil {
-		return "", fmt.Errorf("read answer: %w", err)
+		return "", fmt.Errorf("%s: %w", backend.Printable(prompt), err)
 	}
-	return strings.TrimRight(value, "\r\n"), nil
+	return strings.TrimRight(value, "\r"), nil
 }

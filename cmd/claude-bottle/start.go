@@ -170,9 +170,7 @@ func (a *application) attach(ctx context.Context, bottle backend.Bottle, plan *b
 		sizes, stop := tty.Sizes(ctx)
 		defer stop()
 		session.Size = sizes
-		if !plan.RawTerminal {
-			session.Out = terminal.NewFilter(a.out)
-		}
+		session.Out = tty.Output(plan.RawTerminal)
 		if err := tty.Raw(); err != nil {
 			return fmt.Errorf("set terminal to raw mode: %w", err)
 		}

@@ -1,0 +1,106 @@
+package egress
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxAudit bounds the log; when it is full it becomes the older one, of which
+// there is one.
+const maxAudit = 10 << 20
+
+// Event is one line of the audit log. It holds no secret.
+type Event struct {
+	Time   time.Time `json:"time"`
+	Kind   string    `json:"kind"` // dial, name, request
+	Host   string    `json:"host,omitempty"`
+	Port   uint16    `json:"port,omitempty"`
+	Method string    `json:"method,omitempty"`
+	Path   string    `json:"path,omitempty"`
+	// Allowed says what was decided, Reason why not.
+	Allowed bool   `json:"allowed"`
+	Reason  string `json:"reason,omitempty"`
+	Status  int    `json:"status,omitempty"` // of the answer to a request
+}
+
+// Audit is a log of what a bottle reached, and of what it was refused.
+type Audit struct {
+	path string
+	mu   sync.Mutex
+	file *os.File
+	size int64
+}
+
+// OpenAudit opens the log for appending. The caller closes it.
+func OpenAudit(path string) (*Audit, error) {
+	a := &Audit{path: path}
+	if err := a.open(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *Audit) open() error {
+	file, err := os.OpenFile(a.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return fmt.Errorf("open audit log: %w", err)
+	}
+	info, err := file.Stat()
+	if err != nil {
+		_ = file.Close()
+		return fmt.Errorf("open audit log: %w", err)
+	}
+	a.file, a.size = file, info.Size()
+	return nil
+}
+
+// Log appends an event, with the present time.
+func (a *Audit) Log(event Event) error {
+	event.Time = time.Now().UTC()
+	line, err := json.Marshal(event)
+	if err != nil {
+		return fmt.Errorf("encode audit event: %w", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.file == nil {
+		return os.ErrClosed
+	}
+	if a.size+int64(len(line)) > maxAudit {
+		if err := a.rotate(); err != nil {
+			return err
+		}
+	}
+	n, err := a.file.Write(append(line, '\n'))
+	a.size += int64(n)
+	if err != nil {
+		return fmt.Errorf("write audit log: %w", err)
+	}
+	return nil
+}
+
+func (a *Audit) rotate() error {
+	if err := os.Rename(a.path, a.path+".1"); err != nil {
+		return fmt.Errorf("rotate audit log: %w", err)
+	}
+	_ = a.file.Close()
+	a.file = nil
+	return a.open()
+}
+
+// Close ends the log.
+func (a *Audit) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.file == nil {
+		return nil
+	}
+	err := a.file.Close()
+	a.file = nil
+	return err
+}

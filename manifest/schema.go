@@ -1,0 +1,34 @@
+package manifest
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/containerd/errdefs"
+	"github.com/invopop/jsonschema"
+)
+
+// Schema is the JSON Schema of a kind of file, or of its front matter, made from
+// the types that the file is read into.
+func Schema(kind Kind) ([]byte, error) {
+	var value any
+	switch kind {
+	case KindAgent:
+		value = &backend.AgentFile{}
+	case KindBottle:
+		value = &backend.BottleFile{}
+	case KindHost:
+		value = &backend.HostFile{}
+	default:
+		return nil, fmt.Errorf("there is no schema of %q: agent, bottle or config: %w", kind, errdefs.ErrNotFound)
+	}
+	reflector := jsonschema.Reflector{FieldNameTag: "yaml", ExpandedStruct: true, DoNotReference: true, Anonymous: true}
+	schema := reflector.Reflect(value)
+	schema.Title = "claude-bottle " + string(kind) + " file"
+	data, err := json.MarshalIndent(schema, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write schema: %w", err)
+	}
+	return append(data, '\n'), nil
+}

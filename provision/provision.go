@@ -1,0 +1,79 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/claude-bottle/claude-bottle/archive"
+	"github.com/claude-bottle/claude-bottle/backend"
+	"golang.org/x/sync/errgroup"
+)
+
+// Provisioner puts the planned things into a bottle.
+type Provisioner struct {
+	// Progress hears how far the working directory is; nil hears nothing.
+	Progress backend.Progress
+}
+
+var _ backend.Provisioner = Provisioner{}
+
+// Provision implements backend.Provisioner. The small things go in one after the
+// other, the working directory beside them.
+func (p Provisioner) Provision(ctx context.Context, plan *backend.Plan, target backend.Target) (promptPath string, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		for _, input := range plan.Inputs {
+			if err := target.Extract(ctx, input.Place, input.Open()); err != nil {
+				return fmt.Errorf("provision %s: %w", input.Name, err)
+			}
+		}
+		return nil
+	})
+	if plan.Workspace != nil {
+		group.Go(func() error { return p.workTree(ctx, plan.Workspace, target) })
+	}
+	if err := group.Wait(); err != nil {
+		return "", err
+	}
+	for _, input := range plan.Inputs {
+		if input.PromptPath != "" {
+			promptPath = input.PromptPath
+		}
+	}
+	return promptPath, nil
+}
+
+// workTree streams the working directory from one end to the other.
+func (p Provisioner) workTree(ctx context.Context, tree *backend.WorkTree, target backend.Target) error {
+	root, err := tree.Root().Open(".")
+	if err != nil {
+		return fmt.Errorf("provision working directory: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	options := packOptions(ctx, tree)
+	if p.Progress != nil {
+		options.Done = func(done int64) { p.Progress.Bytes("copy working directory", done, tree.Bytes) }
+	}
+	return stream(ctx, func(w io.Writer) error {
+		return archive.Pack(ctx, w, root, options)
+	}, target, backend.PlaceWorkspace)
+}
+
+// stream runs pack and extract side by side, a pipe between them. The first
+// error of either ends both.
+func stream(ctx context.Context, pack func(io.Writer) error, target backend.Target, place backend.Place) error {
+	reader, writer := io.Pipe()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		err := pack(writer)
+		_ = writer.CloseWithError(err)
+		return err
+	})
+	group.Go(func() error {
+		err := target.Extract(ctx, place, reader)
+		_ = reader.CloseWithError(err)
+		return err
+	})
+	return group.Wait()
+}

@@ -1,0 +1,173 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/egress"
+	"github.com/claude-bottle/claude-bottle/neck"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+)
+
+// gatewayPort is where the gateway listens inside.
+const gatewayPort = 80
+
+// auditLog is the name of the audit log in the state directory.
+const auditLog = "egress.jsonl"
+
+// gate is what every connection out of the bottle passes.
+type gate struct {
+	hosts   []backend.PlanHost
+	dialer  *egress.Dialer
+	gateway *egress.Gateway
+	audit   *egress.Audit
+}
+
+// newGate opens the gate of a bottle. The caller closes it.
+func newGate(config Config) (*gate, error) {
+	audit, err := egress.OpenAudit(filepath.Join(config.State, auditLog))
+	if err != nil {
+		return nil, err
+	}
+	g := &gate{
+		hosts:  config.Hosts,
+		audit:  audit,
+		dialer: &egress.Dialer{Policy: egress.NewPolicy(config.Hosts), Resolver: net.DefaultResolver},
+	}
+	g.gateway, err = egress.NewGateway(egress.GatewayOptions{
+		Upstream: config.Anthropic.Upstream, Kind: config.Anthropic.Credential,
+		Credential: backend.NewSecret(config.Credential), ServerTools: config.Anthropic.ServerTools,
+		Log: func(event egress.Event) { _ = audit.Log(event) },
+	})
+	if err != nil {
+		return nil, errors.Join(err, audit.Close())
+	}
+	return g, nil
+}
+
+func (g *gate) close() {
+	g.gateway.Close()
+	_ = g.audit.Close()
+}
+
+// names is what PID 1 answers and listens for.
+func (g *gate) names() neck.Names {
+	table := neck.Names{Entries: []neck.Name{{Host: egress.GatewayHost, Ports: []uint16{gatewayPort}}}}
+	for _, host := range g.hosts {
+		name, suffix := strings.CutPrefix(host.Host, "*.")
+		table.Entries = append(table.Entries, neck.Name{Host: name, Suffix: suffix, Ports: host.Ports})
+	}
+	return table
+}
+
+// fromBottle answers one stream that the bottle opened. Nothing in it is
+// trusted: the policy decides anew, whatever PID 1 was told.
+func (s *supervisor) fromBottle(ctx context.Context, request neck.Request, stream neck.Stream) {
+	switch request.Kind {
+	case neck.KindDial:
+		s.policy.dial(ctx, request, stream)
+	case neck.KindDenied:
+		_ = s.policy.audit.Log(egress.Event{Kind: "name", Host: backend.Printable(request.Host), Reason: "not allowed"})
+		_ = stream.Accept()
+		_ = stream.Close()
+	default:
+		_ = stream.Refuse(fmt.Errorf("request %q: %w", request.Kind, errdefs.ErrNotImplemented))
+	}
+}
+
+func (g *gate) dial(ctx context.Context, request neck.Request, stream neck.Stream) {
+	event := egress.Event{Kind: "dial", Host: backend.Printable(request.Host), Port: request.Port}
+	name, err := egress.Canonical(request.Host)
+	if err == nil && name == egress.GatewayHost && request.Port == gatewayPort {
+		if stream.Accept() == nil {
+			g.gateway.Serve(stream)
+		}
+		return
+	}
+	conn, err := g.dialer.Dial(ctx, request.Host, request.Port)
+	if err != nil {
+		event.Reason = err.Error()
+		_ = g.audit.Log(event)
+		log.G(ctx).WithError(err).Info("refuse connection")
+		_ = stream.Refuse(err)
+		return
+	}
+	event.Allowed = true
+	_ = g.audit.Log(event)
+	if err := stream.Accept(); err != nil {
+		_ = conn.Close()
+		return
+	}
+	// The end of the link must end this, too, however silent both ends are.
+	stop := context.AfterFunc(ctx, func() {
+		_ = conn.Close()
+		_ = stream.Stream.Close()
+	})
+	defer stop()
+	neck.Splice(stream, conn)
+}
+
+// Hosts resolves what a bottle file says about egress. A host that is named
+// twice gets the ports of both.
+func Hosts(allow []string, ssh []backend.SSHEntry) ([]backend.PlanHost, error) {
+	rules := make([]backend.PlanHost, 0, len(allow)+len(ssh))
+	for _, text := range allow {
+		rule, err := egress.ParseRule(text)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, rule)
+	}
+	for _, entry := range ssh {
+		host, port := entry.Hostname, entry.Port
+		if host == "" {
+			host = entry.Host
+		}
+		if port == 0 {
+			port = 22
+		}
+		rule, err := egress.ParseRule(fmt.Sprintf("%s:%d", host, port))
+		if err != nil {
+			return nil, fmt.Errorf("ssh %s: %w", entry.Host, err)
+		}
+		rule.Because = "ssh"
+		rules = append(rules, rule)
+	}
+	return merge(rules), nil
+}
+
+func merge(rules []backend.PlanHost) []backend.PlanHost {
+	var merged []backend.PlanHost
+	for _, rule := range rules {
+		known := false
+		for i := range merged {
+			if merged[i].Host == rule.Host {
+				merged[i].Ports = union(merged[i].Ports, rule.Ports)
+				known = true
+			}
+		}
+		if !known {
+			merged = append(merged, rule)
+		}
+	}
+	return merged
+}
+
+func union(a, b []uint16) []uint16 {
+	for _, port := range b {
+		known := false
+		for _, other := range a {
+			known = known || other == port
+		}
+		if !known {
+			a = append(a, port)
+		}
+	}
+	return a
+}
