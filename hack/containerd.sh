@@ -104,9 +104,10 @@ write_config() {
 prepare_directories() {
 	local directory
 	for directory in "$root" "$state" "$(dirname "$address")"; do
-		(umask 077 && mkdir -p "$directory")
+		(umask 066 && mkdir -p "$directory")
 	done
-	chmod 0700 "$root" "$state"
+	# As containerd itself has them: the root of a user namespace must pass.
+	chmod 0711 "$root" "$state"
 }
 
 # launch runs the daemon apart from this terminal. Its PATH starts with the shim beside its binary, then our runtimes.

@@ -20,6 +20,8 @@ type Config struct {
 	ID    string `json:"id"`
 	Run   string `json:"run"`
 	State string `json:"state"`
+	// UID is the bottle's user on the host: the neck's socket is for it alone.
+	UID int `json:"uid"`
 	// Hosts are the hosts that the bottle may reach.
 	Hosts []backend.PlanHost `json:"hosts"`
 	// Anthropic and Credential are for the gateway.

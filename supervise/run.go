@@ -89,11 +89,11 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 		return nil, err
 	}
 	s.host = neck.NewHost(neck.HostOptions{Names: s.policy.names(), Handle: s.fromBottle})
-	neckListener, err := listen(s.config.neckSocket(), 0o666)
+	neckListener, err := listen(s.config.neckSocket(), s.config.UID)
 	if err != nil {
 		return nil, err
 	}
-	control, err := listen(s.config.controlSocket(), 0o600)
+	control, err := listen(s.config.controlSocket(), os.Geteuid())
 	if err != nil {
 		_ = neckListener.Close()
 		return nil, err
@@ -118,9 +118,8 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 	}, nil
 }
 
-// listen makes a socket in a directory that only root can reach from the host's
-// side. mode is for those who see the directory from inside a bottle.
-func listen(path string, mode os.FileMode) (*net.UnixListener, error) {
+// listen makes a socket that nobody but root and that user can connect to.
+func listen(path string, uid int) (*net.UnixListener, error) {
 	// A path longer than sun_path is reached through its directory.
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
@@ -133,9 +132,9 @@ func listen(path string, mode os.FileMode) (*net.UnixListener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
 	listener.SetUnlinkOnClose(false)
-	if err := os.Chmod(path, mode); err != nil {
+	if err := errors.Join(os.Chmod(path, 0o600), os.Lchown(path, uid, -1)); err != nil {
 		_ = listener.Close()
-		return nil, fmt.Errorf("open socket to the bottle: %w", err)
+		return nil, fmt.Errorf("close socket to others: %w", err)
 	}
 	return listener, nil
 }

@@ -68,7 +68,7 @@ func (l layout) claim(name string) (_ *claim, err error) {
 		}
 	}()
 	for _, dir := range []string{made.run, made.state} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
+		if err := makeDirectory(dir, wayThrough); err != nil {
 			return nil, fmt.Errorf("make bottle directory: %w", err)
 		}
 	}

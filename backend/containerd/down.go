@@ -45,7 +45,7 @@ func (b *Backend) takeLock(where places) (*lock, error) {
 		return nil, err
 	}
 	defer guard.release()
-	if err := os.Mkdir(where.run, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := makeDirectory(where.run, wayThrough); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("make run directory: %w", err)
 	}
 	return acquire(where.lock(), false)

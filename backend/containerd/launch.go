@@ -183,7 +183,7 @@ func (l *launch) supervise(ctx context.Context) error {
 		Lock:       l.lock.file,
 		Log:        l.places.log(),
 		Config: supervise.Config{
-			ID: l.id.String(), Run: l.run, State: l.state,
+			ID: l.id.String(), Run: l.run, State: l.state, UID: int(l.user.host),
 			Hosts: l.plan.Egress, Anthropic: l.plan.Anthropic, Credential: l.secrets.Credential.Reveal(),
 			Discard: l.plan.Discard, Backend: encoded,
 		},

@@ -3,7 +3,9 @@ package containerd
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -26,11 +28,27 @@ func newLayout(root, runRoot, address, namespace string) layout {
 	return layout{root: filepath.Join(root, key), runRoot: filepath.Join(runRoot, key)}
 }
 
+// wayThrough is the mode of directories on the way to what a bottle mounts: the
+// root of a user namespace is nobody special to them, and must pass. It can't
+// list them, and what lies in them is closed, or belongs to the bottle.
+const wayThrough = 0o711
+
+// makeDirectory is os.Mkdir whatever the umask.
+func makeDirectory(path string, mode fs.FileMode) error {
+	if err := os.Mkdir(path, mode); err != nil {
+		return err
+	}
+	return os.Chmod(path, mode)
+}
+
 // make creates the directories that all bottles share. What lies on their way
-// must belong to root and be closed to others.
+// must belong to root and be writable by nobody else.
 func (l layout) make() error {
 	for _, dir := range []string{filepath.Dir(l.root), l.root, l.bottles(), filepath.Dir(l.runRoot), l.runRoot, l.runBottles()} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+			return fmt.Errorf("make state directory (--root and --run-root name others): %w", err)
+		}
+		if err := makeDirectory(dir, wayThrough); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("make state directory (--root and --run-root name others): %w", err)
 		}
 		info, err := os.Lstat(dir)

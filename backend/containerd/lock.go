@@ -111,7 +111,7 @@ func checkOwned(path string, info fs.FileInfo) error {
 		return fmt.Errorf("state directory %s belongs to uid %d: chown it or choose another with --root and --run-root: %w", path, stat.Uid, errdefs.ErrFailedPrecondition)
 	}
 	if info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("state directory %s is writable by others (mode %s): chmod 700 it: %w", path, info.Mode().Perm(), errdefs.ErrFailedPrecondition)
+		return fmt.Errorf("state directory %s is writable by others (mode %s): chmod 711 it: %w", path, info.Mode().Perm(), errdefs.ErrFailedPrecondition)
 	}
 	return nil
 }

@@ -49,12 +49,16 @@ func stage(where places, who user) error {
 		}
 	}
 	for _, dir := range []string{where.neck(), where.etc()} {
-		if err := os.Mkdir(dir, 0o755); err != nil {
+		if err := makeDirectory(dir, 0o755); err != nil {
 			return fmt.Errorf("make bound directory: %w", err)
 		}
 	}
 	for name, text := range etcFiles(where.id, who) {
-		if err := os.WriteFile(filepath.Join(where.etc(), name), []byte(text), 0o644); err != nil {
+		path := filepath.Join(where.etc(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return fmt.Errorf("write bound file: %w", err)
+		}
+		if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // the agent reads it
 			return fmt.Errorf("write bound file: %w", err)
 		}
 	}
