@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,8 +28,30 @@ type Leftover struct {
 
 // Leftovers looks for what a dead task of the record name, with the bottle's id,
 // has left. While the task exists its own processes are not leftovers: call it
-// after RemoveTask.
+// after RemoveTask. An empty name looks only for what bears the id: another
+// bottle has the name by now, and its shim would look like ours.
 func (c *Client) Leftovers(_ context.Context, name, id string) ([]Leftover, error) {
+	var list []Leftover
+	if name != "" {
+		byName, err := c.leftoversByName(name)
+		if err != nil {
+			return nil, err
+		}
+		list = byName
+	}
+	for _, pattern := range []string{"/sys/fs/cgroup/claude-bottle/" + id, "/sys/fs/cgroup/*/claude-bottle/" + id} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, fmt.Errorf("look for cgroups: %w", err)
+		}
+		for _, path := range found {
+			list = append(list, Leftover{Kind: "cgroup", Target: path})
+		}
+	}
+	return list, nil
+}
+
+func (c *Client) leftoversByName(name string) ([]Leftover, error) {
 	var list []Leftover
 	processes, err := c.orphans(name)
 	if err != nil {
@@ -44,44 +67,36 @@ func (c *Client) Leftovers(_ context.Context, name, id string) ([]Leftover, erro
 	for _, path := range mounts {
 		list = append(list, Leftover{Kind: "mount", Target: path})
 	}
-	for _, pattern := range []string{"/sys/fs/cgroup/claude-bottle/" + id, "/sys/fs/cgroup/*/claude-bottle/" + id} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			return nil, fmt.Errorf("look for cgroups: %w", err)
-		}
-		for _, path := range found {
-			list = append(list, Leftover{Kind: "cgroup", Target: path})
-		}
-	}
 	for _, row := range candidates {
-		path := filepath.Join(c.options.RuntimeRoot, string(row.policy), c.options.Namespace, name)
-		if _, err := os.Lstat(path); err == nil {
-			list = append(list, Leftover{Kind: "runtime state", Target: path})
+		// A directory of runc's, files of runsc's.
+		for _, pattern := range []string{name, name + "_sandbox:*", "runsc-" + name + ".sock"} {
+			found, err := filepath.Glob(filepath.Join(c.options.RuntimeRoot, string(row.policy), c.options.Namespace, pattern))
+			if err != nil {
+				return nil, fmt.Errorf("look for runtime state: %w", err)
+			}
+			for _, path := range found {
+				list = append(list, Leftover{Kind: "runtime state", Target: path})
+			}
 		}
 	}
 	return list, nil
 }
 
 // RemoveLeftover removes it. One that is gone is fine.
-func (c *Client) RemoveLeftover(_ context.Context, leftover Leftover) error {
+func (c *Client) RemoveLeftover(ctx context.Context, leftover Leftover) error {
 	var err error
 	switch leftover.Kind {
 	case "process":
 		var pid int
 		if pid, err = strconv.Atoi(leftover.Target); err == nil {
-			err = syscall.Kill(pid, syscall.SIGKILL)
-		}
-		if errors.Is(err, syscall.ESRCH) {
-			err = nil
+			err = kill(pid)
 		}
 	case "mount":
 		if err = unix.Unmount(leftover.Target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 			err = nil
 		}
 	case "cgroup":
-		if err = os.Remove(leftover.Target); errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
+		err = removeCgroup(ctx, leftover.Target)
 	case "runtime state":
 		err = os.RemoveAll(leftover.Target)
 	default:
@@ -89,6 +104,69 @@ func (c *Client) RemoveLeftover(_ context.Context, leftover Leftover) error {
 	}
 	if err != nil {
 		return fmt.Errorf("remove %s %s: %w", leftover.Kind, leftover.Target, err)
+	}
+	return nil
+}
+
+func kill(pid int) error {
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}
+
+// cgroupWait bounds the wait for killed processes to leave their cgroup.
+const cgroupWait = 10 * time.Second
+
+// removeCgroup kills whatever is still in a bottle's cgroup, and removes it with
+// all below it. A process that was killed stays in it until it is reaped.
+func removeCgroup(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, cgroupWait)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := tryRemoveCgroup(path)
+		if err == nil || !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func tryRemoveCgroup(path string) error {
+	var directories []string
+	err := filepath.WalkDir(path, func(below string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && entry.IsDir() {
+			directories = append(directories, below)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, directory := range slices.Backward(directories) {
+		inside, err := os.ReadFile(filepath.Join(directory, "cgroup.procs"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV) {
+			return err
+		}
+		for _, field := range strings.Fields(string(inside)) {
+			if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
+				if err := kill(pid); err != nil {
+					return err
+				}
+			}
+		}
+		if err := os.Remove(directory); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 )
 
@@ -144,6 +145,11 @@ func (b *bottle) takeDown(ctx context.Context, bySupervisor func(context.Context
 		defer b.lock.release()
 		if b.supervisor != nil {
 			defer b.supervisor.Close()
+			// Marked here, so that the name is free for waiting on from the
+			// moment that Close returns.
+			if err := b.backend.downward(b.places)(ctx, stepMark); err != nil {
+				log.G(ctx).WithError(err).Warn("mark record")
+			}
 			if bySupervisor(ctx) {
 				return
 			}

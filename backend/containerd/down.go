@@ -81,7 +81,7 @@ func (b *Backend) downward(where places) doer {
 }
 
 func (b *Backend) sweep(ctx context.Context, where places) error {
-	leftovers, err := b.client.Leftovers(ctx, where.id.Name, where.id.String())
+	leftovers, err := b.leftovers(ctx, where.id)
 	if err != nil {
 		return err
 	}

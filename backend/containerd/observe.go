@@ -48,7 +48,7 @@ func (b *Backend) observe(ctx context.Context, where places, discard bool) (seen
 	for _, snapshot := range snapshots {
 		s.snapshot = s.snapshot || snapshot.Key == where.id.String()
 	}
-	leftovers, err := b.client.Leftovers(ctx, where.id.Name, where.id.String())
+	leftovers, err := b.leftovers(ctx, where.id)
 	if err != nil {
 		return s, err
 	}
@@ -65,6 +65,20 @@ func (b *Backend) observe(ctx context.Context, where places, discard bool) (seen
 	}
 	s.state = !unsaved.Any()
 	return s, nil
+}
+
+// leftovers looks for them by name only while nobody else has the name: as long
+// as the record is this bottle's no other can take it.
+func (b *Backend) leftovers(ctx context.Context, id backend.ID) ([]runtime.Leftover, error) {
+	name := id.Name
+	record, err := b.client.Record(ctx, name)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return nil, err
+	}
+	if err == nil && record.Labels[backend.LabelID] != id.String() {
+		name = ""
+	}
+	return b.client.Leftovers(ctx, name, id.String())
 }
 
 func (b *Backend) taskPhase(ctx context.Context, name string) (taskPhase, error) {

@@ -59,7 +59,7 @@ func newFixture(t *testing.T, turns ...anthropic.Turn) *fixture {
 	t.Cleanup(f.api.Close)
 	f.write("home/.claude-bottle/bottles/default.md", "---\nimage: docker.io/claude-bottle/default:latest\nruntime: runc\n---\n")
 	f.write("home/.claude-bottle/agents/tester.md", "---\nbottle: default\n---\n")
-	f.before = f.daemon.Ledger()
+	f.before = f.daemon.Ledger(f.T, f.runRoot)
 	t.Cleanup(f.checkNothingLeft)
 	return f
 }
@@ -194,7 +194,7 @@ func (f *fixture) checkNothingLeft() {
 
 // left lists what bottles have left: at the daemon, and in the run directory.
 func (f *fixture) left() string {
-	lines := f.daemon.Ledger().Diff(f.before)
+	lines := f.before.Diff(f.daemon.Ledger(f.T, f.runRoot))
 	directories, _ := filepath.Glob(filepath.Join(f.runRoot, "*", "bottles", "*"))
 	return strings.Join(append(lines, directories...), "\n")
 }

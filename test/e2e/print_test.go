@@ -40,8 +40,9 @@ func TestBashToolWritesIntoTheWorkspace(t *testing.T) {
 				t.Fatal(err)
 			}
 			contains(t, string(data), "/workspace")
-			listed := f.run("list", "-o", "name").want(t, 0)
-			contains(t, listed.stdout, "tester@")
+			eventually(t, "the bottle is listed as kept work", func() bool {
+				return strings.HasPrefix(f.run("list", "-o", "name").want(t, 0).stdout, "tester@")
+			})
 		})
 	}
 }
@@ -55,7 +56,7 @@ func TestPromptFileAndSkillReachTheRequest(t *testing.T) {
 			f.start(runtime, "--", "-p", "hello").want(t, 0)
 			var bodies strings.Builder
 			for _, request := range f.api.Requests() {
-				bodies.Write(request.Body)
+				bodies.WriteString(request.Body)
 			}
 			contains(t, bodies.String(), "You are the genie of the walled garden.", "polishes the brass lamp")
 		})

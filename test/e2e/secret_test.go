@@ -39,7 +39,7 @@ func TestT27TheKeyReachesTheAPIAndNothingElse(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, request := range f.api.Requests() {
-				if got := request.Headers.Get("X-Api-Key"); got != realKey {
+				if got := request.Header.Get("X-Api-Key"); got != realKey {
 					t.Errorf("the API got key %q", got)
 				}
 			}
