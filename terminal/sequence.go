@@ -31,7 +31,7 @@ func (f *Filter) allowedControl(body []byte) bool {
 	case "?$p", "?u", ">q", "c", "n":
 		return f.question(string(final), prefix, parameters)
 	case ">u", "<u", "=u", ">m":
-		f.keyboard = f.keyboard || prefix != '<'
+		f.keyboard = prefix != '<' && (final != 'm' || len(parameters) > 1)
 		return prefix != '>' || final != 'm' || strings.HasPrefix(parameters, "4")
 	case " q", "!p": // the cursor's shape, soft reset
 		return true

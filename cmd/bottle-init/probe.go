@@ -17,14 +17,13 @@ type probed struct {
 	Capabilities string `json:"capabilities"`
 }
 
-// probe prints one line of JSON. Only gVisor has /proc/sentry-meminfo.
+// probe prints one line of JSON.
 func probe(w io.Writer) error {
 	version, err := os.ReadFile("/proc/version")
 	if err != nil {
 		return fmt.Errorf("read kernel version: %w", err)
 	}
-	_, err = os.Stat("/proc/sentry-meminfo")
-	found := probed{GVisor: err == nil, Version: strings.TrimSpace(string(version)), UID: os.Getuid()}
+	found := probed{GVisor: inGVisor(), Version: strings.TrimSpace(string(version)), UID: os.Getuid()}
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return fmt.Errorf("read own status: %w", err)

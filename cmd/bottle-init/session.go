@@ -73,6 +73,7 @@ type command struct {
 	tty    bool
 	ended  <-chan syscall.WaitStatus
 	input  *os.File
+	typed  io.Writer // input, or what stands before it
 	ours   []*os.File // what we read from and write to
 	copies sync.WaitGroup
 	mu     sync.Mutex
@@ -122,6 +123,9 @@ func (c *command) connect(process *exec.Cmd, request *neck.SessionRequest, clien
 		c.input, c.ours = master, []*os.File{master}
 		process.Stdin, process.Stdout, process.Stderr = terminal, terminal, terminal
 		process.SysProcAttr.Setctty = true
+		if c.typed, err = newKeys(master, terminal, c.signal); err != nil {
+			return []*os.File{terminal}, nil, fmt.Errorf("prepare terminal: %w", err)
+		}
 		size := &pty.Winsize{Cols: request.Size.Columns, Rows: request.Size.Rows}
 		return []*os.File{terminal}, map[*os.File]io.Writer{master: client.Stdout()}, pty.Setsize(master, size)
 	}
@@ -139,7 +143,7 @@ func (c *command) connect(process *exec.Cmd, request *neck.SessionRequest, clien
 		}
 		theirs, c.ours = append(theirs, far), append(c.ours, near[i])
 	}
-	c.input = near[0]
+	c.input, c.typed = near[0], near[0]
 	process.Stdin, process.Stdout, process.Stderr = theirs[0], theirs[1], theirs[2]
 	return theirs, map[*os.File]io.Writer{near[1]: client.Stdout(), near[2]: client.Stderr()}, nil
 }
@@ -157,9 +161,10 @@ func (c *command) follow(client *neck.Command) {
 		case len(event.Input) > 0:
 			// A command that has ended, or closed its input, reads no
 			// more: that is its own affair.
-			_, _ = c.input.Write(event.Input)
+			_, _ = c.typed.Write(event.Input)
 		case event.Size != nil && c.tty:
 			_ = pty.Setsize(c.input, &pty.Winsize{Cols: event.Size.Columns, Rows: event.Size.Rows})
+			c.signal(syscall.SIGWINCH) // gVisor does not send it by itself
 		case event.Signal != "":
 			c.signal(unix.SignalNum(event.Signal))
 		}

@@ -185,15 +185,12 @@ func (a *application) attach(ctx context.Context, bottle backend.Bottle, plan *b
 			err = fmt.Errorf("restore terminal: %w", restoreErr)
 		}
 	}
-	if err != nil {
-		err = a.afterSignal(ctx, err)
+	var ended signalError
+	if err = a.afterSignal(ctx, err); errors.As(err, &ended) {
+		return err // claude's own code is but what the signal made of it
 	}
 	if code == 0 && err == nil {
 		return nil
-	}
-	var ended signalError
-	if errors.As(err, &ended) {
-		return err
 	}
 	return &exitError{code: code, err: err}
 }

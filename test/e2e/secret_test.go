@@ -13,6 +13,9 @@ import (
 	"github.com/claude-bottle/claude-bottle/test/anthropic"
 )
 
+// The command that the agent runs spells the key's beginning with two quotes in
+// it, or its own transcript would be found.
+
 // TestT27TheKeyReachesTheAPIAndNothingElse looks for the real key while a
 // bottle runs and after it: in the bottle, in containerd's files, in ours, and
 // in every process but the two that hold it by right.
@@ -22,7 +25,7 @@ func TestT27TheKeyReachesTheAPIAndNothingElse(t *testing.T) {
 			gate := make(chan struct{})
 			f := newFixture(t,
 				anthropic.Turn{Tools: []anthropic.Tool{{Name: "Bash", Input: map[string]any{
-					"command":     "env > env.txt; cat /proc/*/environ /proc/*/cmdline > proc.txt 2>/dev/null; grep -rl canary-5f1d / --include=* --exclude-dir=proc --exclude-dir=sys 2>/dev/null > found.txt; true",
+					"command":     "env > env.txt; cat /proc/*/environ /proc/*/cmdline > proc.txt 2>/dev/null; grep -rl canary-\"\"5f1d / --include=* --exclude-dir=proc --exclude-dir=sys 2>/dev/null > found.txt; true",
 					"description": "look for the key",
 				}}}},
 				anthropic.Turn{Text: "done", Gate: gate},

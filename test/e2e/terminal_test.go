@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -70,11 +71,18 @@ func (s *screen) forget() {
 	s.drawn.Reset()
 }
 
+// sequences are what moves and colours; a program that draws moves over blanks
+// instead of writing them.
+var sequences = regexp.MustCompile(`\x1b\[[0-9;?<>=]*[ $!]?[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|\x1b.|\s`)
+
+// bare is a text without sequences and blanks.
+func bare(text string) string { return sequences.ReplaceAllString(text, "") }
+
 // shows waits until the text is on the screen.
 func (s *screen) shows(text string) {
 	s.Helper()
 	deadline := time.Now().Add(90 * time.Second)
-	for !strings.Contains(s.text(), text) {
+	for !strings.Contains(bare(s.text()), bare(text)) {
 		if time.Now().After(deadline) {
 			s.Fatalf("%q was not drawn; drawn was:\n%q", text, s.text())
 		}
