@@ -20,7 +20,7 @@ type PackOptions struct {
 	// Prefix stands before every path of the stream: "" or a path that ends
 	// with a slash.
 	Prefix string
-	// Visit decides for each entry; nil takes everything. SkipDir leaves the
+	// Visit decides for each entry; nil takes everything. ErrSkip leaves the
 	// entry out, and all below it.
 	Visit func(Entry) error
 	// Content replaces what a regular file holds when it returns true.

@@ -31,8 +31,8 @@ func (e Entry) Kind() uint32 { return e.Stat.Mode & unix.S_IFMT }
 // IsDir says that the entry is a directory.
 func (e Entry) IsDir() bool { return e.Kind() == unix.S_IFDIR }
 
-// SkipDir is what a walk's function returns to leave a directory's contents out.
-var SkipDir = errors.New("skip this directory")
+// ErrSkip is what a walk's function returns to leave an entry out, and all below it.
+var ErrSkip = errors.New("skip this directory")
 
 // Walk calls visit for everything below root, each directory before what it
 // holds, names in byte order. It follows no link. A file that goes away in the
@@ -70,7 +70,7 @@ func walkDir(ctx context.Context, dir *os.File, prefix string, depth int, visit 
 			return fmt.Errorf("look at %s: %w", entry.Path, err)
 		}
 		err = visit(entry)
-		if errors.Is(err, SkipDir) {
+		if errors.Is(err, ErrSkip) {
 			continue
 		}
 		if err != nil {

@@ -3,6 +3,7 @@ package egress
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -198,7 +199,14 @@ func (g *Gateway) log(r *http.Request, allowed bool, reason string, status int) 
 func writeError(w http.ResponseWriter, status int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = fmt.Fprintf(w, `{"type":"error","error":{"type":"%s","message":%q}}`+"\n", errorType(status), backend.Printable(message))
+	type problem struct {
+		Type    string `json:"type"`
+		Message string `json:"message"`
+	}
+	_ = json.NewEncoder(w).Encode(struct {
+		Type  string  `json:"type"`
+		Error problem `json:"error"`
+	}{"error", problem{errorType(status), message}})
 }
 
 func errorType(status int) string {

@@ -76,7 +76,7 @@ func countTree(ctx context.Context, root *os.Root, tree *backend.WorkTree, repos
 	return archive.Walk(ctx, dir, func(entry archive.Entry) error {
 		if reason := leaveOut(entry, repository.ignored); reason != "" {
 			tree.Omitted = append(tree.Omitted, backend.Omission{Path: entry.Path, Reason: reason})
-			return archive.SkipDir
+			return archive.ErrSkip
 		}
 		tree.Files++
 		if entry.Kind() == unix.S_IFREG {
@@ -96,7 +96,7 @@ func packOptions(ctx context.Context, tree *backend.WorkTree) archive.PackOption
 	return archive.PackOptions{
 		Visit: func(entry archive.Entry) error {
 			if leaveOut(entry, planned) != "" {
-				return archive.SkipDir
+				return archive.ErrSkip
 			}
 			return nil
 		},

@@ -257,7 +257,7 @@ func (c *Client) stateDirectory() string {
 	if config == "" {
 		config = "/etc/containerd/config.toml"
 	}
-	if text, err := os.ReadFile(config); err == nil {
+	if text, err := os.ReadFile(config); err == nil { //nolint:gosec // the file that the daemon reads
 		if match := stateLine.FindSubmatch(text); match != nil {
 			return filepath.Clean(string(match[1]))
 		}

@@ -107,7 +107,7 @@ func (g *gate) dial(ctx context.Context, request neck.Request, stream neck.Strea
 	// The end of the link must end this, too, however silent both ends are.
 	stop := context.AfterFunc(ctx, func() {
 		_ = conn.Close()
-		_ = stream.Stream.Close()
+		_ = stream.Close()
 	})
 	defer stop()
 	neck.Splice(stream, conn)

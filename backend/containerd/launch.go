@@ -153,7 +153,7 @@ func (l *launch) upward(ctx context.Context, what step) error {
 	case stepSnapshot:
 		return client.PrepareSnapshot(ctx, l.id.String(), l.detail.image, l.idMap())
 	case stepCreate:
-		_, err := client.CreateTask(ctx, l.plan.Name, l.places.initLog())
+		_, err := client.CreateTask(ctx, l.plan.Name, l.initLog())
 		return err
 	case stepStart:
 		return client.StartTask(ctx, l.plan.Name)
@@ -181,7 +181,7 @@ func (l *launch) supervise(ctx context.Context) error {
 		Executable: options.Executable,
 		Args:       []string{"supervise", l.id.String()},
 		Lock:       l.lock.file,
-		Log:        l.places.log(),
+		Log:        l.log(),
 		Config: supervise.Config{
 			ID: l.id.String(), Run: l.run, State: l.state, UID: int(l.user.host),
 			Hosts: l.plan.Egress, Anthropic: l.plan.Anthropic, Credential: l.secrets.Credential.Reveal(),
@@ -215,11 +215,11 @@ func (l *launch) openNeck(ctx context.Context) error {
 		return err
 	case exit := <-ended:
 		cancel()
-		<-ready
+		<-ready //nolint:errcheck // cancelled
 		if exit.Err != nil {
 			return exit.Err
 		}
-		return fmt.Errorf("PID 1 of the bottle ended with code %d before it opened the neck%s: %w", exit.Code, tail(l.places.initLog()), errdefs.ErrAborted)
+		return fmt.Errorf("PID 1 of the bottle ended with code %d before it opened the neck%s: %w", exit.Code, tail(l.initLog()), errdefs.ErrAborted)
 	}
 }
 

@@ -45,7 +45,7 @@ func makeDirectory(path string, mode fs.FileMode) error {
 // must belong to root and be writable by nobody else.
 func (l layout) make() error {
 	for _, dir := range []string{filepath.Dir(l.root), l.root, l.bottles(), filepath.Dir(l.runRoot), l.runRoot, l.runBottles()} {
-		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(dir), wayThrough); err != nil {
 			return fmt.Errorf("make state directory (--root and --run-root name others): %w", err)
 		}
 		if err := makeDirectory(dir, wayThrough); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -82,7 +82,6 @@ type places struct {
 }
 
 func (p places) lock() string     { return filepath.Join(p.run, "lock") }
-func (p places) control() string  { return filepath.Join(p.run, "ctl.sock") }
 func (p places) neck() string     { return filepath.Join(p.run, "neck") }
 func (p places) etc() string      { return filepath.Join(p.run, "etc") }
 func (p places) netns() string    { return filepath.Join(p.run, "netns") }

@@ -25,20 +25,21 @@ func newBottle(socket string) *bottle {
 		},
 		Handle: b.fromHost,
 	}
-	b.names = newNames(newTunnels(b.guest))
 	return b
 }
 
 // run serves until ctx ends.
 func (b *bottle) run(ctx context.Context) error {
+	open := func(request neck.Request) (neck.Stream, error) { return b.guest.Open(ctx, request) }
+	b.names = newNames(newTunnels(open))
 	b.reaper = newReaper()
 	defer b.reaper.close()
-	server, err := newNameServer("127.0.0.1:53", b.names, b.guest)
+	server, err := newNameServer("127.0.0.1:53", b.names, open)
 	if err != nil {
 		// A bottle without names still answers -p; say why it is mute.
 		fmt.Fprintln(os.Stderr, "bottle-init: answer DNS:", err)
 	} else {
-		defer server.close()
+		defer server.close(ctx)
 	}
 	defer b.names.close()
 	b.guest.Run(ctx)

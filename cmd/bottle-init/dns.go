@@ -24,19 +24,19 @@ var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 // is ever looked up outside.
 type nameServer struct {
 	names   *names
-	neck    opener
+	open    opener
 	told    *lru.Cache[string, struct{}]
 	servers []*dns.Server
 	group   sync.WaitGroup
 }
 
 // newNameServer listens on the address, over UDP and TCP.
-func newNameServer(address string, names *names, neck opener) (*nameServer, error) {
+func newNameServer(address string, names *names, open opener) (*nameServer, error) {
 	told, err := lru.New[string, struct{}](maxDenials)
 	if err != nil {
 		return nil, fmt.Errorf("remember denials: %w", err)
 	}
-	s := &nameServer{names: names, neck: neck, told: told}
+	s := &nameServer{names: names, open: open, told: told}
 	packets, err := net.ListenPacket("udp4", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for DNS: %w", err)
@@ -58,8 +58,8 @@ func newNameServer(address string, names *names, neck opener) (*nameServer, erro
 	return s, nil
 }
 
-func (s *nameServer) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+func (s *nameServer) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	for _, server := range s.servers {
 		_ = server.ShutdownContext(ctx)
@@ -102,9 +102,7 @@ func (s *nameServer) tell(name string) {
 		return
 	}
 	s.group.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		stream, err := s.neck.Open(ctx, neck.Request{Kind: neck.KindDenied, Host: name})
+		stream, err := s.open(neck.Request{Kind: neck.KindDenied, Host: name})
 		if err == nil {
 			_ = stream.Close()
 		}

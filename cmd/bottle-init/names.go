@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -37,6 +38,7 @@ type host struct {
 	name      string
 	address   netip.Addr
 	wild      bool
+	ports     []uint16
 	listeners []net.Listener
 }
 
@@ -67,10 +69,17 @@ func (n *names) set(table neck.Names) {
 		}
 	}
 	for name, entry := range wanted {
-		if n.hosts[name] != nil {
-			n.drop(n.hosts[name])
+		known := n.hosts[name]
+		switch {
+		case known == nil || known.wild:
+			if known != nil {
+				n.drop(known)
+			}
+			n.add(name, entry.Ports, false)
+		case !slices.Equal(known.ports, entry.Ports):
+			known.unlisten()
+			n.listen(known, entry.Ports)
 		}
-		n.add(name, entry.Ports, false)
 	}
 }
 
@@ -111,15 +120,7 @@ func (n *names) add(name string, ports []uint16, wild bool) *host {
 		return added
 	}
 	added.address = address
-	for _, port := range ports {
-		listener, err := net.Listen("tcp4", netip.AddrPortFrom(address, port).String())
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "bottle-init: listen for", name, err)
-			continue
-		}
-		added.listeners = append(added.listeners, listener)
-		n.tunnels.accept(listener, name, port)
-	}
+	n.listen(added, ports)
 	n.hosts[name] = added
 	if wild {
 		n.order = append(n.order, added)
@@ -127,11 +128,30 @@ func (n *names) add(name string, ports []uint16, wild bool) *host {
 	return added
 }
 
-// drop forgets a host. Connections that are open go on. n.mu is held.
-func (n *names) drop(known *host) {
-	for _, listener := range known.listeners {
+// listen waits for connections to the host on each of its ports.
+func (n *names) listen(known *host, ports []uint16) {
+	known.ports = ports
+	for _, port := range ports {
+		listener, err := net.Listen("tcp4", netip.AddrPortFrom(known.address, port).String())
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bottle-init: listen for", known.name, err)
+			continue
+		}
+		known.listeners = append(known.listeners, listener)
+		n.tunnels.accept(listener, known.name, port)
+	}
+}
+
+func (h *host) unlisten() {
+	for _, listener := range h.listeners {
 		_ = listener.Close()
 	}
+	h.listeners = nil
+}
+
+// drop forgets a host. Connections that are open go on. n.mu is held.
+func (n *names) drop(known *host) {
+	known.unlisten()
 	delete(n.hosts, known.name)
 	if !known.wild {
 		n.exact.put(known.address)

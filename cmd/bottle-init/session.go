@@ -73,7 +73,7 @@ type command struct {
 	tty    bool
 	ended  <-chan syscall.WaitStatus
 	input  *os.File
-	typed  io.Writer // input, or what stands before it
+	typed  io.Writer  // input, or what stands before it
 	ours   []*os.File // what we read from and write to
 	copies sync.WaitGroup
 	mu     sync.Mutex

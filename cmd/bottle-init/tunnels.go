@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net"
 	"sync"
 
@@ -11,23 +10,21 @@ import (
 // maxTunnels bounds the connections through the neck at a time.
 const maxTunnels = 512
 
-// opener opens streams to the host.
-type opener interface {
-	Open(ctx context.Context, request neck.Request) (neck.Stream, error)
-}
+// opener opens a stream to the host, for as long as the bottle runs.
+type opener func(request neck.Request) (neck.Stream, error)
 
 // tunnels carries connections of programs inside through the neck.
 type tunnels struct {
-	neck  opener
+	open  opener
 	group sync.WaitGroup
 	slots chan struct{}
 
-	mu   sync.Mutex
-	open map[string]int // connections by host
+	mu     sync.Mutex
+	counts map[string]int // connections by host
 }
 
-func newTunnels(neck opener) *tunnels {
-	return &tunnels{neck: neck, slots: make(chan struct{}, maxTunnels), open: map[string]int{}}
+func newTunnels(open opener) *tunnels {
+	return &tunnels{open: open, slots: make(chan struct{}, maxTunnels), counts: map[string]int{}}
 }
 
 // accept serves a listener that stands for host and port until it is closed.
@@ -55,7 +52,7 @@ func (t *tunnels) accept(listener net.Listener, host string, port uint16) {
 func (t *tunnels) carry(conn net.Conn, host string, port uint16) {
 	t.count(host, 1)
 	defer t.count(host, -1)
-	stream, err := t.neck.Open(context.Background(), neck.Request{Kind: neck.KindDial, Host: host, Port: port})
+	stream, err := t.open(neck.Request{Kind: neck.KindDial, Host: host, Port: port})
 	if err != nil {
 		reset(conn) // as a firewall that rejects
 		return
@@ -66,16 +63,16 @@ func (t *tunnels) carry(conn net.Conn, host string, port uint16) {
 func (t *tunnels) count(host string, by int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.open[host] += by
-	if t.open[host] == 0 {
-		delete(t.open, host)
+	t.counts[host] += by
+	if t.counts[host] == 0 {
+		delete(t.counts, host)
 	}
 }
 
 func (t *tunnels) busy(host string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.open[host] > 0
+	return t.counts[host] > 0
 }
 
 func (t *tunnels) wait() { t.group.Wait() }

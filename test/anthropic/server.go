@@ -94,7 +94,9 @@ func Start(options Options) (*Server, error) {
 	mux.HandleFunc("POST /v1/messages/count_tokens", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]any{"input_tokens": 1})
 	})
-	mux.HandleFunc("/api/hello", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, map[string]any{"message": "hello"}) })
+	mux.HandleFunc("/api/hello", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]any{"message": "hello"})
+	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { failure(w, http.StatusNotFound, nil) })
 	s.server = &http.Server{Handler: s.recorded(mux), ReadHeaderTimeout: 30 * time.Second}
 	go func() {

@@ -85,7 +85,7 @@ func (w *watch) listen(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-failed:
+		case <-failed: //nolint:errcheck // the daemon has ended
 			return
 		case envelope := <-envelopes:
 			event, err := typeurl.UnmarshalAny(envelope.Event)

@@ -68,7 +68,7 @@ func newFixture(t *testing.T, turns ...anthropic.Turn) *fixture {
 // /run is.
 func runDirectory(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "cb")
+	dir, err := os.MkdirTemp("/dev/shm", "cb") //nolint:usetesting // the path of t.TempDir is too long
 	if err != nil {
 		t.Fatal(err)
 	}

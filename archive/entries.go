@@ -1,0 +1,196 @@
+package archive
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+func (e *extractor) directory(header *tar.Header, parts []string) error {
+	parent, err := e.enter(parts[:len(parts)-1])
+	if err != nil {
+		return err
+	}
+	name := parts[len(parts)-1]
+	if err := e.mkdir(parent, name); err != nil && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	// Opened at once, so that a link of that name is refused here.
+	if _, err := e.enter(parts); err != nil {
+		return err
+	}
+	e.directories = append(e.directories, finished{strings.Join(parts, "/"), mode(header), timespec(header)})
+	return nil
+}
+
+func (e *extractor) file(header *tar.Header, parts []string, content io.Reader) error {
+	parent, err := e.enter(parts[:len(parts)-1])
+	if err != nil {
+		return err
+	}
+	fd, err := e.create(parent, parts[len(parts)-1], mode(header))
+	if err != nil {
+		return err
+	}
+	err = e.fill(fd, header, content)
+	if closeErr := unix.Close(fd); err == nil && closeErr != nil {
+		err = closeErr
+	}
+	return err
+}
+
+// create makes a new file, in place of whatever has that name.
+func (e *extractor) create(parent int, name string, mode uint32) (int, error) {
+	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	for {
+		fd, err := unix.Openat(parent, name, flags, mode)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EEXIST):
+			if err := unix.Unlinkat(parent, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+				return -1, err
+			}
+		default:
+			return fd, err
+		}
+	}
+}
+
+// fill writes the content and then what a write would change.
+func (e *extractor) fill(fd int, header *tar.Header, content io.Reader) error {
+	written, err := e.copy(fd, content)
+	if err != nil {
+		return err
+	}
+	e.summary.Bytes += written
+	if err := unix.Fchown(fd, e.options.UID, e.options.GID); err != nil {
+		return err
+	}
+	// The umask may have taken bits away.
+	if err := unix.Fchmod(fd, mode(header)); err != nil {
+		return err
+	}
+	// An empty path means the descriptor itself.
+	times := []unix.Timespec{timespec(header), timespec(header)}
+	return unix.UtimesNanoAt(fd, "", times, unix.AT_EMPTY_PATH)
+}
+
+// sparseFrom is the size from which on zeros are looked for.
+const sparseFrom = 64 << 10
+
+// copy writes the content, and leaves holes where it is zero.
+func (e *extractor) copy(fd int, content io.Reader) (int64, error) {
+	var at int64
+	hole := false
+	for {
+		n, err := io.ReadFull(content, e.buffer)
+		if chunk := e.buffer[:n]; n > 0 {
+			if hole = n >= sparseFrom && allZero(chunk); !hole {
+				if err := writeAt(fd, chunk, at); err != nil {
+					return at, err
+				}
+			}
+			at += int64(n)
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && n < len(e.buffer) {
+			if tarErr := ended(content); tarErr != nil {
+				return at, tarErr
+			}
+			break
+		}
+		if err != nil {
+			return at, err
+		}
+	}
+	if hole {
+		return at, unix.Ftruncate(fd, at)
+	}
+	return at, nil
+}
+
+// ended says whether a short read was the end of the file or of the stream.
+func ended(content io.Reader) error {
+	var one [1]byte
+	_, err := content.Read(one[:])
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return fmt.Errorf("content breaks off: %w", err)
+}
+
+func allZero(p []byte) bool {
+	return p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
+}
+
+func writeAt(fd int, p []byte, at int64) error {
+	for len(p) > 0 {
+		n, err := unix.Pwrite(fd, p, at)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		p, at = p[n:], at+int64(n)
+	}
+	return nil
+}
+
+func (e *extractor) symlink(header *tar.Header, parts []string) error {
+	parent, err := e.enter(parts[:len(parts)-1])
+	if err != nil {
+		return err
+	}
+	name := parts[len(parts)-1]
+	if err := replacing(parent, name, func() error { return unix.Symlinkat(header.Linkname, parent, name) }); err != nil {
+		return err
+	}
+	if err := unix.Fchownat(parent, name, e.options.UID, e.options.GID, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	times := []unix.Timespec{timespec(header), timespec(header)}
+	return unix.UtimesNanoAt(parent, name, times, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// link makes a second name for a file of this very stream.
+func (e *extractor) link(header *tar.Header, parts []string) error {
+	target, err := split(header.Linkname)
+	if err != nil {
+		return err
+	}
+	if len(target) == 0 {
+		return ErrUnsafe
+	}
+	from, err := e.enter(target[:len(target)-1])
+	if err != nil {
+		return err
+	}
+	// The stack moves on: keep this directory.
+	if from, err = unix.FcntlInt(uintptr(from), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(from) }()
+	parent, err := e.enter(parts[:len(parts)-1])
+	if err != nil {
+		return err
+	}
+	name := parts[len(parts)-1]
+	return replacing(parent, name, func() error { return unix.Linkat(from, target[len(target)-1], parent, name, 0) })
+}
+
+// replacing makes a name, in place of the file that has it.
+func replacing(parent int, name string, create func() error) error {
+	err := create()
+	if !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	if err := unix.Unlinkat(parent, name, 0); err != nil {
+		return err
+	}
+	return create()
+}
