@@ -123,7 +123,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		r.Body, r.ContentLength, r.TransferEncoding = body, body.size, nil
 	}
-	g.proxy.ServeHTTP(w, r)
+	g.proxy.ServeHTTP(finalOnly{w}, r)
 }
 
 // rewrite makes the request upstream's: the credential is ours, whatever the
@@ -158,6 +158,8 @@ func (g *Gateway) checkResponse(response *http.Response) error {
 		return fmt.Errorf("upstream switches protocols: %w", errdefs.ErrPermissionDenied)
 	}
 	response.Header.Del("Set-Cookie")
+	response.Header.Del("Trailer")
+	response.Trailer = nil
 	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return fmt.Errorf("upstream answers in %s, which was not asked for: %w", backend.Printable(encoding), errdefs.ErrInvalidArgument)
 	}
@@ -170,11 +172,36 @@ func (g *Gateway) checkResponse(response *http.Response) error {
 			response.Header.Del(name)
 		}
 	}
-	response.Body = newScanner(response.Body, secret)
-	// An answer that is cut has another length.
-	response.Header.Del("Trailer")
+	response.Body = &answer{newScanner(response.Body, secret), response}
 	return nil
 }
+
+// answer is a body whose trailers, which can't be scanned before they go, are
+// dropped when it ends.
+type answer struct {
+	*scanner
+	response *http.Response
+}
+
+// Close implements io.Closer.
+func (a *answer) Close() error {
+	err := a.scanner.Close()
+	a.response.Trailer = nil
+	return err
+}
+
+// finalOnly drops what upstream says before its answer, which nobody scans.
+type finalOnly struct{ http.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (w finalOnly) WriteHeader(status int) {
+	if status >= 200 {
+		w.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// Unwrap lets http.ResponseController through.
+func (w finalOnly) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (g *Gateway) upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, context.Canceled) {
