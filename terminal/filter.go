@@ -17,23 +17,25 @@ type Filter struct {
 	raw bool
 
 	state    state
-	sequence []byte // the escape sequence at hand, from its ESC
-	rune     []byte // the character at hand
-	clean    []byte // what goes out with this Write
-	modes    []int  // private modes that are set now
-	keyboard bool   // the key protocol was changed
-	asked    bool   // a question was passed on, to which the terminal answers
+	sequence []byte   // the escape sequence at hand, from its ESC
+	rune     []byte   // the character at hand
+	clean    []byte   // what goes out with this Write
+	modes    []int    // private modes that are set now
+	keyboard bool     // the key protocol was changed
+	later    []string // undoes settings that are no modes
+	asked    bool     // a question was passed on, to which the terminal answers
 }
 
 type state int
 
 const (
-	ground  state = iota
-	escape        // after ESC
-	charset       // after ESC and an intermediate
-	control       // in a CSI sequence
-	command       // in an OSC string
-	ignored       // in a string that is dropped whole: DCS, APC, PM, SOS
+	ground   state = iota
+	escape         // after ESC
+	charset        // after ESC and an intermediate
+	control        // in a CSI sequence
+	command        // in an OSC string
+	overlong       // in an OSC string that is dropped, being too long
+	ignored        // in a string that is dropped whole: DCS, APC, PM, SOS
 )
 
 // maxSequence bounds a sequence that is held; the longest allowed one is a link.
@@ -76,7 +78,7 @@ const (
 
 func (f *Filter) step(b byte) {
 	switch {
-	case b == esc && (f.state == command || f.state == ignored):
+	case b == esc && f.state >= command:
 		f.endString(b)
 		return
 	case b == esc:
@@ -93,6 +95,9 @@ func (f *Filter) step(b byte) {
 		f.afterEscape(b)
 	case charset:
 		f.sequence = append(f.sequence, b)
+		if b == '0' {
+			f.undoLater("\x1b" + string(f.sequence[1:2]) + "B")
+		}
 		f.end(b == 'B' || b == '0')
 	case control:
 		f.inControl(b)
@@ -103,6 +108,10 @@ func (f *Filter) step(b byte) {
 			return
 		}
 		f.hold(b)
+	case overlong:
+		if b == bel {
+			f.drop()
+		}
 	case ignored: // until its end
 	}
 }
@@ -129,21 +138,27 @@ func (f *Filter) end(allowed bool) {
 // end.
 func (f *Filter) hold(b byte) {
 	if len(f.sequence) >= maxSequence {
-		f.state, f.sequence = ignored, f.sequence[:0]
+		f.state, f.sequence = overlong, f.sequence[:0]
 		return
 	}
 	f.sequence = append(f.sequence, b)
+}
+
+// undoLater notes what brings back a setting that is no mode.
+func (f *Filter) undoLater(sequence string) {
+	if !slices.Contains(f.later, sequence) {
+		f.later = append(f.later, sequence)
+	}
 }
 
 // endString meets an ESC inside a string: with a backslash behind it it is the
 // string's end, else the beginning of something new. The backslash is waited for
 // in the escape state, with the string still held.
 func (f *Filter) endString(b byte) {
-	if f.state == ignored {
-		f.sequence = append(f.sequence[:0], b)
-	} else {
-		f.sequence = append(f.sequence, b)
+	if f.state != command {
+		f.sequence = f.sequence[:0]
 	}
+	f.sequence = append(f.sequence, b)
 	f.state = escape
 }
 
@@ -167,6 +182,9 @@ func (f *Filter) afterEscape(b byte) {
 	case '(', ')':
 		f.state = charset
 	case '7', '8', '=', '>', 'D', 'E', 'H', 'M':
+		if b == '=' {
+			f.undoLater("\x1b>")
+		}
 		f.sequence = append(f.sequence, b)
 		f.end(true)
 		return
@@ -252,15 +270,18 @@ func (f *Filter) finish() (undo []byte, asked bool) {
 			undo = append(undo, "\x1b[?"+strconv.Itoa(mode)+end...)
 		}
 	}
+	for _, sequence := range f.later {
+		undo = append(undo, sequence...)
+	}
 	if len(undo) > 0 {
 		undo = append(undo, "\x1b[0m\x1b[?25h"...)
 	}
-	f.modes, f.keyboard = nil, false
+	f.modes, f.keyboard, f.later = nil, false, nil
 	return undo, f.asked
 }
 
 // endings are how modes that are not in their usual state go back to it.
 var endings = map[int]string{
-	1: "l", 9: "l", 25: "h", 47: "l", 1000: "l", 1002: "l", 1003: "l", 1004: "l", 1005: "l", 1006: "l", 1007: "l", 1015: "l",
-	1047: "l", 1048: "l", 1049: "l", 2004: "l", 2026: "l", 2031: "l", 2048: "l",
+	1: "l", 7: "h", 9: "l", 25: "h", 47: "l", 1000: "l", 1002: "l", 1003: "l", 1004: "l", 1005: "l", 1006: "l", 1007: "l", 1015: "l",
+	1047: "l", 1048: "l", 1049: "l", 2004: "l", 2026: "l", 2027: "l", 2031: "l", 2048: "l",
 }

@@ -25,6 +25,9 @@ func (f *Filter) allowedControl(body []byte) bool {
 	}
 	middle := strings.TrimLeft(parameters, "0123456789;:")
 	parameters = strings.TrimSuffix(parameters, middle)
+	if strings.ContainsAny(middle, "<=>?") {
+		return false
+	}
 	switch string(prefixed(prefix)) + middle + string(final) {
 	case "?h", "?l":
 		return f.setModes(parameters, final == 'h')
@@ -33,12 +36,19 @@ func (f *Filter) allowedControl(body []byte) bool {
 	case ">u", "<u", "=u", ">m":
 		f.keyboard = prefix != '<' && (final != 'm' || len(parameters) > 1)
 		return prefix != '>' || final != 'm' || strings.HasPrefix(parameters, "4")
-	case " q", "!p": // the cursor's shape, soft reset
+	case " q": // the cursor's shape
+		f.undoLater("\x1b[0 q")
+		return true
+	case "!p": // soft reset
 		return true
 	case "?J", "?K": // selective erase
 		return true
-	case "h", "l":
-		return parameters == "4" // insert mode
+	case "h", "l": // insert mode
+		f.undoLater("\x1b[4l")
+		return parameters == "4"
+	case "r": // margins; setting them moves the cursor
+		f.undoLater("\x1b7\x1b[r\x1b8")
+		return true
 	}
 	return prefix == 0 && middle == "" && strings.IndexByte(drawing, final) >= 0
 }
