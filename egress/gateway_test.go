@@ -205,7 +205,9 @@ func TestT29_WhatMakesTheProviderFetchIsRefused(t *testing.T) {
 		if response.StatusCode != http.StatusForbidden || upstream.heard() != 0 {
 			t.Errorf("%s, gzipped: status %d, %d requests upstream", test.name, response.StatusCode, upstream.heard())
 		}
-		var problem struct{ Error struct{ Type, Message string } }
+		var problem struct {
+			Error struct{ Type, Message string }
+		}
 		if err := json.Unmarshal([]byte(text), &problem); err != nil || problem.Error.Type != "permission_error" || !strings.Contains(problem.Error.Message, "serverTools") {
 			t.Errorf("%s: the refusal %q names no remedy", test.name, text)
 		}
@@ -262,7 +264,9 @@ func TestT29_APackedBombIsRefused(t *testing.T) {
 }
 
 func TestT30_TheKeyNeverComesBack(t *testing.T) {
-	echo := func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "before "+r.Header.Get("X-Api-Key")+" after") }
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "before "+r.Header.Get("X-Api-Key")+" after")
+	}
 	tests := map[string]http.HandlerFunc{
 		"body": echo,
 		"error page": func(w http.ResponseWriter, r *http.Request) {
@@ -331,7 +335,9 @@ func TestT30_TheKeyNeverComesBack(t *testing.T) {
 
 func TestT30_ARedirectIsNotFollowed(t *testing.T) {
 	elsewhere := newAPI(t, nil)
-	upstream := newAPI(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect) })
+	upstream := newAPI(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+	})
 	a := newAgent(t, GatewayOptions{Upstream: upstream.URL})
 	if status := a.post("{}"); status != http.StatusBadGateway || elsewhere.heard() != 0 {
 		t.Errorf("status %d, %d requests elsewhere", status, elsewhere.heard())

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/errdefs"
@@ -57,7 +58,11 @@ func size(key, text string, fallback, least int64) (int64, error) {
 	if text == "" {
 		return fallback, nil
 	}
-	bytes, err := units.RAMInBytes(text)
+	long := text
+	if strings.HasSuffix(long, "i") { // Gi, as Kubernetes writes what the library knows as GiB
+		long += "B"
+	}
+	bytes, err := units.RAMInBytes(long)
 	if err != nil {
 		return 0, fmt.Errorf("resources.%s: %q: give a size such as 512Mi or 4Gi: %w", key, text, errdefs.ErrInvalidArgument)
 	}

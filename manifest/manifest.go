@@ -102,7 +102,7 @@ func (l *loader) agent(name string) (*backend.Manifest, error) {
 	var theirs parsed[backend.AgentFile]
 	theirErr := fs.ErrNotExist
 	if project != "" {
-		theirs, theirErr = readAgent(project)
+		theirs, theirErr = readProjectAgent(l.options.Cwd, project)
 	}
 	switch {
 	case theirErr == nil:

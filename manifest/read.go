@@ -27,8 +27,29 @@ type parsed[T any] struct {
 }
 
 func readAgent(path string) (parsed[backend.AgentFile], error) {
+	return readAgentBy(path, openFollowing)
+}
+
+// readProjectAgent reads an agent file of a repository, which can't be a link
+// that leads out of it.
+func readProjectAgent(cwd, path string) (parsed[backend.AgentFile], error) {
+	return readAgentBy(path, func(path string) (*os.File, error) {
+		root, err := os.OpenRoot(cwd)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = root.Close() }()
+		relative, err := filepath.Rel(cwd, path)
+		if err != nil {
+			return nil, err
+		}
+		return root.OpenFile(relative, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	})
+}
+
+func readAgentBy(path string, open opener) (parsed[backend.AgentFile], error) {
 	var read parsed[backend.AgentFile]
-	data, err := readFile(path)
+	data, err := readFileBy(path, open)
 	if err != nil {
 		return read, err
 	}
@@ -118,10 +139,18 @@ func (l *loader) host() (backend.HostFile, error) {
 	}
 }
 
-// readFile reads a regular file that is not too large. A FIFO does not make it
-// wait.
-func readFile(path string) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+// opener opens a file for reading, and does not wait for a FIFO's other side.
+type opener func(path string) (*os.File, error)
+
+func openFollowing(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+}
+
+func readFile(path string) ([]byte, error) { return readFileBy(path, openFollowing) }
+
+// readFileBy reads a regular file that is not too large.
+func readFileBy(path string, open opener) ([]byte, error) {
+	file, err := open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
