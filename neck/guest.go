@@ -12,10 +12,13 @@ import (
 )
 
 const (
-	guestStreams = 256 // streams from the host at a time
 	firstPause   = 5 * time.Millisecond
 	longestPause = time.Second
 )
+
+// fromHost is what the host may ask for: many sessions, and large tables of
+// names.
+func fromHost() Bounds { return Bounds{Streams: 256, Request: maxMessage} }
 
 // Guest is the end inside the bottle: it dials, and dials again when the link is
 // lost.
@@ -63,7 +66,7 @@ func (g *Guest) once(ctx context.Context) error {
 	}
 	g.set(link)
 	defer g.set(nil)
-	return link.Serve(ctx, guestStreams, g.Handle)
+	return link.Serve(ctx, fromHost(), g.Handle)
 }
 
 func (g *Guest) greet(conn net.Conn) error {

@@ -20,8 +20,11 @@ const greeting = "bottle-neck/1\n"
 const (
 	tokenSize     = 32
 	handshakeWait = 5 * time.Second
-	hostStreams   = 1024 // streams from inside at a time
 )
+
+// fromInside is what a bottle may take up. With the backlog and the window of
+// each stream, no more than 64 MiB of its bytes ever wait on the host.
+func fromInside() Bounds { return Bounds{Streams: 192, Request: 4 << 10} }
 
 // HostOptions are what a host end needs.
 type HostOptions struct {
@@ -149,7 +152,7 @@ func (h *Host) serve(ctx context.Context, conn net.Conn) {
 		_ = stream.Close()
 		h.set(link)
 	})
-	_ = link.Serve(ctx, hostStreams, h.options.Handle)
+	_ = link.Serve(ctx, fromInside(), h.options.Handle)
 	h.unset(link)
 }
 

@@ -11,7 +11,7 @@ import (
 // SocketName is the name of the neck's socket in the bound directory.
 const SocketName = "neck.sock"
 
-// maxMessage bounds a request, a reply and a table of names, in bytes.
+// maxMessage bounds a reply, and a request that is sent, in bytes.
 const maxMessage = 1 << 20
 
 // Kind says what a stream is for.
@@ -67,22 +67,22 @@ func writeMessage(w io.Writer, value any) error {
 	return err
 }
 
-// readMessage reads what writeMessage wrote. It takes memory as bytes arrive,
+// readMessage reads what writeMessage wrote, if it has no more than most bytes. It takes memory as bytes arrive,
 // not as the length promises.
-func readMessage(r io.Reader, value any) error {
+func readMessage(r io.Reader, most int64, value any) error {
 	var length [4]byte
 	if _, err := io.ReadFull(r, length[:]); err != nil {
 		return fmt.Errorf("read message: %w", err)
 	}
-	size := binary.BigEndian.Uint32(length[:])
-	if size > maxMessage {
+	size := int64(binary.BigEndian.Uint32(length[:]))
+	if size > most {
 		return fmt.Errorf("message of %d bytes: %w", size, errTooLong)
 	}
-	data, err := io.ReadAll(io.LimitReader(r, int64(size)))
+	data, err := io.ReadAll(io.LimitReader(r, size))
 	if err != nil {
 		return fmt.Errorf("read message: %w", err)
 	}
-	if len(data) < int(size) {
+	if int64(len(data)) < size {
 		return fmt.Errorf("read message: %w", io.ErrUnexpectedEOF)
 	}
 	if err := json.Unmarshal(data, value); err != nil {

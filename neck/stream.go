@@ -15,9 +15,9 @@ import (
 
 // Bounds of one link.
 const (
-	acceptBacklog = 128
+	acceptBacklog = 64
 	requestWait   = 10 * time.Second // for the far end to say what a stream is for
-	windowSize    = 512 << 10        // bytes of one stream on their way
+	windowSize    = 256 << 10        // bytes of one stream on their way
 )
 
 // Stream is one stream of a link, after its request was answered. Close ends
@@ -118,7 +118,7 @@ func (c *Conn) Open(ctx context.Context, request Request) (Stream, error) {
 	var answer reply
 	err = writeMessage(stream, request)
 	if err == nil {
-		err = readMessage(stream, &answer)
+		err = readMessage(stream, maxMessage, &answer)
 	}
 	if !stop() {
 		_ = stream.Close()
@@ -134,16 +134,22 @@ func (c *Conn) Open(ctx context.Context, request Request) (Stream, error) {
 	return stream, nil
 }
 
-// Serve answers the requests of the far end, most at a time, until the link or
-// ctx ends, and then waits for the handlers.
-func (c *Conn) Serve(ctx context.Context, most int, handle Handler) error {
+// Bounds are what a far end may take up.
+type Bounds struct {
+	Streams int   // open at a time
+	Request int64 // bytes of one request
+}
+
+// Serve answers the requests of the far end until the link or ctx ends, and then
+// waits for the handlers.
+func (c *Conn) Serve(ctx context.Context, bounds Bounds, handle Handler) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = c.session.Close() })
 	defer stop()
-	slots := make(chan struct{}, most)
+	slots := make(chan struct{}, bounds.Streams)
 	for {
 		accepted, err := c.session.AcceptStream()
 		if err != nil {
@@ -160,15 +166,15 @@ func (c *Conn) Serve(ctx context.Context, most int, handle Handler) error {
 		}
 		group.Go(func() {
 			defer func() { <-slots }()
-			serveStream(ctx, Stream{accepted}, handle)
+			serveStream(ctx, Stream{accepted}, bounds.Request, handle)
 		})
 	}
 }
 
-func serveStream(ctx context.Context, stream Stream, handle Handler) {
+func serveStream(ctx context.Context, stream Stream, most int64, handle Handler) {
 	var request Request
 	_ = stream.SetDeadline(time.Now().Add(requestWait))
-	if err := readMessage(stream, &request); err != nil {
+	if err := readMessage(stream, most, &request); err != nil {
 		_ = stream.Close()
 		return
 	}

@@ -59,8 +59,8 @@ func checkPeer(conn *net.UnixConn) error {
 	return nil
 }
 
-// clientStreams bounds what one client asks at a time.
-const clientStreams = 64
+// fromClients bounds what one client asks at a time.
+func fromClients() neck.Bounds { return neck.Bounds{Streams: 64, Request: 1 << 20} }
 
 // serveClient answers one client until it or ctx ends.
 func (s *supervisor) serveClient(ctx context.Context, conn net.Conn) {
@@ -71,7 +71,7 @@ func (s *supervisor) serveClient(ctx context.Context, conn net.Conn) {
 		return
 	}
 	defer func() { _ = link.Close() }()
-	if err := link.Serve(ctx, clientStreams, s.fromClient); err != nil && ctx.Err() == nil {
+	if err := link.Serve(ctx, fromClients(), s.fromClient); err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).Debug("control client ends")
 	}
 }
