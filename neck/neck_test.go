@@ -362,7 +362,9 @@ func TestSizesAndSignalsArrive(t *testing.T) {
 
 func TestACommandThatCanNotStartSaysWhy(t *testing.T) {
 	b := newBottle(t, refuseAll)
-	b.guest(func(command *Command, _ SessionRequest) { _ = command.Fail(fmt.Errorf("start claude: %w", errdefs.ErrNotFound)) })
+	b.guest(func(command *Command, _ SessionRequest) {
+		_ = command.Fail(fmt.Errorf("start claude: %w", errdefs.ErrNotFound))
+	})
 	_, err := Attach(t.Context(), b.session(SessionRequest{}), SessionIO{Out: io.Discard, Err: io.Discard})
 	if !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "start claude") {
 		t.Errorf("got %v", err)

@@ -16,8 +16,12 @@ import (
 )
 
 // downTimeout bounds the teardown of one bottle; after that it is left to
-// cleanup.
-const downTimeout = 5 * time.Minute
+// cleanup. servedTimeout bounds the wait for streams that are under way when the
+// bottle is gone already.
+const (
+	downTimeout   = 5 * time.Minute
+	servedTimeout = 10 * time.Second
+)
 
 // Sandbox is the running bottle as its backend sees it.
 type Sandbox interface {
@@ -63,9 +67,26 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 	close(s.gone)
 	stop()
 	if served != nil {
-		served()
+		awaitServed(ctx, served)
 	}
 	return errors.Join(err, downErr)
+}
+
+// awaitServed waits for the streams, so that their last words are logged; the
+// lock is held meanwhile, so not for ever.
+func awaitServed(ctx context.Context, served func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		served()
+	}()
+	timer := time.NewTimer(servedTimeout)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+		log.G(ctx).Warn("streams do not end; leave them")
+	}
 }
 
 // end says that the bottle is to go.
