@@ -64,7 +64,11 @@ func (n *names) set(table neck.Names) {
 		wanted[canonical(entry.Host)] = entry
 	}
 	for name, known := range n.hosts {
-		if _, ok := wanted[name]; !ok {
+		_, ok := wanted[name]
+		if suffix, below := n.suffix(name); known.wild && below {
+			ok = slices.Equal(known.ports, suffix.Ports)
+		}
+		if !ok {
 			n.drop(known)
 		}
 	}
@@ -94,13 +98,21 @@ func (n *names) lookup(name string) (netip.Addr, bool) {
 		}
 		return known.address, true
 	}
-	for _, suffix := range n.suffixes {
-		if strings.HasSuffix(name, "."+canonical(suffix.Host)) {
-			added := n.add(name, suffix.Ports, true)
-			return added.address, added.address.IsValid()
-		}
+	if suffix, ok := n.suffix(name); ok {
+		added := n.add(name, suffix.Ports, true)
+		return added.address, added.address.IsValid()
 	}
 	return netip.Addr{}, false
+}
+
+// suffix finds the allowed suffix that a name is below.
+func (n *names) suffix(name string) (neck.Name, bool) {
+	for _, suffix := range n.suffixes {
+		if strings.HasSuffix(name, "."+canonical(suffix.Host)) {
+			return suffix, true
+		}
+	}
+	return neck.Name{}, false
 }
 
 // add makes a host known and listens for it. n.mu is held.

@@ -7,8 +7,9 @@ import (
 	"github.com/claude-bottle/claude-bottle/neck"
 )
 
-// maxTunnels bounds the connections through the neck at a time.
-const maxTunnels = 512
+// maxTunnels bounds the connections through the neck at a time. It is less than
+// the host takes, so that a refusal here is one that programs understand.
+const maxTunnels = 160
 
 // opener opens a stream to the host, for as long as the bottle runs.
 type opener func(request neck.Request) (neck.Stream, error)
