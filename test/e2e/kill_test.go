@@ -2,15 +2,13 @@ package e2e
 
 import (
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/test/anthropic"
+	"github.com/claude-bottle/claude-bottle/test/bottletest"
 )
 
 // killMoments is how many moments the CLI is killed at, over both runtimes. The
@@ -24,15 +22,15 @@ const (
 // to past its end, and wants one cleanup to leave an empty ledger each time.
 func TestF1KillOfTheCLI(t *testing.T) {
 	random := rand.New(rand.NewPCG(killSeed, 1))
-	f := newFixture(t, anthropic.Turn{Text: "ok"})
-	for _, runtime := range runtimes {
+	u := newUser(t, anthropic.Turn{Text: "ok"})
+	for _, runtime := range bottletest.Runtimes() {
 		began := time.Now()
-		f.start(runtime, "--", "-p", "hello").want(t, 0)
+		u.Start(runtime, "--", "-p", "hello").Want(t, 0)
 		whole := time.Since(began)
-		for i := range killMoments / len(runtimes) {
+		for i := range killMoments / len(bottletest.Runtimes()) {
 			moment := time.Duration(random.Int64N(int64(whole)))
 			t.Run(runtime+"/"+strconv.Itoa(i), func(t *testing.T) {
-				killAndCleanUp(t, f, runtime, moment, i%3 == 2)
+				killAndCleanUp(t, u, runtime, moment, i%3 == 2)
 			})
 		}
 	}
@@ -40,8 +38,8 @@ func TestF1KillOfTheCLI(t *testing.T) {
 
 // killAndCleanUp kills the CLI after a while, and its supervisor too when both
 // is set.
-func killAndCleanUp(t *testing.T, f *fixture, runtime string, after time.Duration, both bool) {
-	command := f.command("start", "tester", "--yes", "--quiet", "--runtime", runtime, "--", "-p", "hello")
+func killAndCleanUp(t *testing.T, u *bottletest.User, runtime string, after time.Duration, both bool) {
+	command := u.Command("start", "tester", "--yes", "--quiet", "--runtime", runtime, "--", "-p", "hello")
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -55,65 +53,48 @@ func killAndCleanUp(t *testing.T, f *fixture, runtime string, after time.Duratio
 	case <-ended:
 	}
 	if both {
-		for _, pid := range supervisors(f) {
+		for _, pid := range u.Supervisors() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
 	<-ended
-	eventually(t, "the supervisors end", func() bool { return len(supervisors(f)) == 0 })
-	f.run("cleanup", "--yes").want(t, 0)
-	if left := f.left(); left != "" {
+	bottletest.Eventually(t, "the supervisors end", func() bool { return len(u.Supervisors()) == 0 })
+	u.Run("cleanup", "--yes").Want(t, 0)
+	if left := u.Left(); left != "" {
 		t.Errorf("after %s and one cleanup there is left:\n%s", after, left)
 	}
-	f.run("cleanup", "--dry-run").want(t, 0)
-}
-
-// supervisors are the processes that stay with bottles of this fixture.
-func supervisors(f *fixture) []int {
-	var pids []int
-	directories, _ := filepath.Glob("/proc/[0-9]*")
-	for _, directory := range directories {
-		line, err := os.ReadFile(filepath.Join(directory, "cmdline"))
-		if err != nil || !strings.HasPrefix(string(line), f.binary+"\x00supervise\x00") {
-			continue
-		}
-		pid, err := strconv.Atoi(filepath.Base(directory))
-		if err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
+	u.Run("cleanup", "--dry-run").Want(t, 0)
 }
 
 func TestF1SameNameStartsAtOnceAfterAKill(t *testing.T) {
-	for _, runtime := range runtimes {
+	for _, runtime := range bottletest.Runtimes() {
 		t.Run(runtime, func(t *testing.T) {
-			f := newFixture(t, anthropic.Turn{Text: "again"})
-			s := f.onTerminal("start", "tester", "--yes", "--runtime", runtime)
-			s.shows(ready)
-			for _, pid := range supervisors(f) {
+			u := newUser(t, anthropic.Turn{Text: "again"})
+			s := u.OnTerminal("start", "tester", "--yes", "--runtime", runtime)
+			s.Shows(bottletest.Ready)
+			for _, pid := range u.Supervisors() {
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 			}
-			_ = s.command.Process.Kill()
-			s.ends()
-			r := f.start(runtime, "--", "-p", "hello").want(t, 0)
-			contains(t, r.stdout, "again")
+			_ = s.Process.Process.Kill()
+			s.Ends()
+			r := u.Start(runtime, "--", "-p", "hello").Want(t, 0)
+			bottletest.Contains(t, r.Stdout, "again")
 		})
 	}
 }
 
 func TestF21OneOfManyStartsOfANameWins(t *testing.T) {
-	f := newFixture(t)
-	winner := f.onTerminal("start", "tester", "--yes", "--runtime", "runc")
-	winner.shows(ready)
+	u := newUser(t)
+	winner := u.OnTerminal("start", "tester", "--yes", "--runtime", "runc")
+	winner.Shows(bottletest.Ready)
 	for range 3 {
-		r := f.start("runc", "--", "--version").want(t, 3)
-		contains(t, r.stderr, "--name")
+		r := u.Start("runc", "--", "--version").Want(t, 3)
+		bottletest.Contains(t, r.Stderr, "--name")
 	}
-	winner.types("\x03")
-	winner.shows("again to exit")
-	winner.types("\x03")
-	if code := winner.ends(); code != 0 {
+	winner.Types("\x03")
+	winner.Shows("again to exit")
+	winner.Types("\x03")
+	if code := winner.Ends(); code != 0 {
 		t.Errorf("the winner ended with %d", code)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/claude-bottle/claude-bottle/test/anthropic"
+	"github.com/claude-bottle/claude-bottle/test/bottletest"
 	"github.com/claude-bottle/claude-bottle/test/containerdtest"
 )
 
@@ -17,9 +19,6 @@ var shared struct {
 	daemon *containerdtest.Daemon
 	err    error
 }
-
-// namespace is where the program keeps its bottles unless it is told otherwise.
-const namespace = "claude-bottle"
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -39,11 +38,17 @@ func sharedDaemon(t *testing.T) *containerdtest.Daemon {
 	shared.Do(func() {
 		shared.daemon, shared.err = containerdtest.Launch(containerdtest.Options{})
 		if shared.err == nil {
-			shared.daemon.ImportImage(t, namespace, filepath.Join(shared.daemon.Libexec, "images", "default.tar"))
+			shared.daemon.ImportImage(t, bottletest.Namespace, filepath.Join(shared.daemon.Libexec, "images", "default.tar"))
 		}
 	})
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
 	return shared.daemon
+}
+
+// newUser returns a user of the real claude, whom the API answers with turns.
+func newUser(t *testing.T, turns ...anthropic.Turn) *bottletest.User {
+	t.Helper()
+	return bottletest.New(t, bottletest.Options{Daemon: sharedDaemon(t), Turns: turns})
 }

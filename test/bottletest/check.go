@@ -1,0 +1,87 @@
+package bottletest
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Contains fails unless text holds each of the parts.
+func Contains(t testing.TB, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing in:\n%s", part, text)
+		}
+	}
+}
+
+// Eventually waits for a condition; what says what was waited for.
+func Eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// checkNothingLeft is invariant I1: once the supervisors are done, the ledger is
+// as it was before.
+func (u *User) checkNothingLeft() {
+	var left string
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		left = u.Left()
+		if left == "" || time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if left != "" {
+		u.Errorf("I1: left behind:\n%s", left)
+	}
+}
+
+// Left lists what bottles have left: at the daemon, and in the run directory.
+func (u *User) Left() string {
+	lines := u.before.Diff(u.Daemon.Ledger(u.TB, u.RunRoot))
+	directories, _ := filepath.Glob(filepath.Join(u.RunRoot, "*", "bottles", "*"))
+	return strings.Join(append(lines, directories...), "\n")
+}
+
+// Supervisors are the processes that stay with bottles of this program.
+func (u *User) Supervisors() []int {
+	var pids []int
+	directories, _ := filepath.Glob("/proc/[0-9]*")
+	for _, directory := range directories {
+		line, err := os.ReadFile(filepath.Join(directory, "cmdline"))
+		if err != nil || !strings.HasPrefix(string(line), u.Binary+"\x00supervise\x00") {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(directory)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// Work reads a file that the agent has left in its workspace, of which there
+// must be just one.
+func (u *User) Work(name string) string {
+	u.Helper()
+	files, err := filepath.Glob(filepath.Join(u.Root, "*", "bottles", "*", "workspace", name))
+	if err != nil || len(files) != 1 {
+		u.Fatalf("%s is at %v, %v", name, files, err)
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		u.Fatal(err)
+	}
+	return string(data)
+}
