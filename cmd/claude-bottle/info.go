@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -70,7 +72,7 @@ func (a *application) printInfo(m *backend.Manifest, limits backend.Limits) erro
 	for _, entry := range m.Bottle.SSH {
 		row("ssh", entry.Host+" with "+entry.IdentityFile)
 	}
-	for name := range m.Bottle.Env {
+	for _, name := range slices.Sorted(maps.Keys(m.Bottle.Env)) {
 		row("env", name)
 	}
 	row("limits", fmt.Sprintf("memory %s, cpus %g, processes %d, open files %d, /tmp %s", backend.Bytes(limits.MemoryBytes),
