@@ -63,6 +63,13 @@ type Secrets struct {
 	Credential Secret
 }
 
+// CheckSecrets says what ResolveSecrets would miss on the host, before anybody is
+// asked anything.
+func CheckSecrets(plan *Plan, lookup func(string) (string, bool)) error {
+	_, err := ResolveSecrets(plan, lookup, func(string) (string, error) { return "", nil })
+	return err
+}
+
 // ResolveSecrets finds the values that the plan names: from the host's
 // environment by lookup, and from the user by ask for the variables that the
 // bottle file wants asked. Lookup and ask are called once a name.

@@ -59,7 +59,7 @@ func (c *Client) probe(ctx context.Context, handle Handle) (_ probed, err error)
 		defer cancel()
 		err = errors.Join(err, c.removeProbe(undo, name))
 	}()
-	return c.runProbe(ctx, name, filepath.Join(dir, "output"))
+	return c.runProbe(ctx, name, filepath.Join(dir, "output"), handle)
 }
 
 func (c *Client) createProbe(ctx context.Context, name, rootfs string, handle Handle) error {
@@ -83,7 +83,7 @@ func (c *Client) createProbe(ctx context.Context, name, rootfs string, handle Ha
 	return nil
 }
 
-func (c *Client) runProbe(ctx context.Context, name, output string) (probed, error) {
+func (c *Client) runProbe(ctx context.Context, name, output string, handle Handle) (probed, error) {
 	if _, err := c.CreateTask(ctx, name, output); err != nil {
 		return probed{}, err
 	}
@@ -106,8 +106,10 @@ func (c *Client) runProbe(ctx context.Context, name, output string) (probed, err
 	if exit.Err != nil {
 		return found, exit.Err
 	}
+	const lost = 128 // what gVisor's own shim says of a process that has ended at once
+	ended := exit.Code == 0 || handle.ContainerType && exit.Code == lost
 	line, _, _ := bytes.Cut(said, []byte("\n"))
-	if err := json.Unmarshal(line, &found); err != nil || exit.Code != 0 {
+	if err := json.Unmarshal(line, &found); err != nil || !ended {
 		return found, fmt.Errorf("it ended with code %d, saying %s: %w", exit.Code, backend.Printable(string(line)), errdefs.ErrFailedPrecondition)
 	}
 	return found, nil
@@ -117,7 +119,12 @@ func (c *Client) removeProbe(ctx context.Context, name string) error {
 	if err := c.RemoveTask(ctx, name); err != nil {
 		return err
 	}
-	return c.DeleteRecord(ctx, name)
+	// A shim that fails in the middle leaves what it has begun.
+	leftovers, err := c.Leftovers(ctx, name, name)
+	for _, leftover := range leftovers {
+		err = errors.Join(err, c.RemoveLeftover(ctx, leftover))
+	}
+	return errors.Join(err, c.DeleteRecord(ctx, name))
 }
 
 // removeOldProbes removes those that outlived their process.

@@ -48,6 +48,10 @@ type Handle struct {
 	config        string
 }
 
+// MapsUsers says that the shim can give a container a user namespace: gVisor's
+// own does not know mapped snapshots.
+func (h Handle) MapsUsers() bool { return h.Shim == ShimRunc }
+
 // options are what the shim wants.
 func (h Handle) options(root string) (typeurl.Any, error) {
 	var value any = &runcoptions.Options{BinaryName: h.Binary, Root: filepath.Join(root, h.Name)}

@@ -3,14 +3,17 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"os"
 	"syscall"
 	"time"
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/task"
+	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -42,8 +45,16 @@ func (c *Client) CreateTask(ctx context.Context, name, logPath string) (uint32, 
 	if err != nil {
 		return 0, c.failed(ctx, "load record "+name, err)
 	}
+	info, err := container.Info(ctx, containerd.WithoutRefreshedMetadata)
+	if err != nil {
+		return 0, c.failed(ctx, "read record "+name, err)
+	}
 	output := cio.NullIO
-	if logPath != "" {
+	switch {
+	case logPath == "":
+	case info.Runtime.Name == ShimRunsc:
+		output = plainFile(logPath)
+	default:
 		output = cio.LogFile(logPath)
 	}
 	created, err := container.NewTask(ctx, output)
@@ -52,6 +63,26 @@ func (c *Client) CreateTask(ctx context.Context, name, logPath string) (uint32, 
 	}
 	return created.Pid(), nil
 }
+
+// plainFile is cio.LogFile for gVisor's own shim, which knows no URIs and opens
+// what is there.
+func plainFile(path string) cio.Creator {
+	return func(string) (cio.IO, error) {
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("open log: %w", err)
+		}
+		return plainIO{path}, file.Close()
+	}
+}
+
+// plainIO is a cio.IO without copying on our side.
+type plainIO struct{ path string }
+
+func (p plainIO) Config() cio.Config { return cio.Config{Stdout: p.path, Stderr: p.path} }
+func (plainIO) Cancel()              {}
+func (plainIO) Wait()                {}
+func (plainIO) Close() error         { return nil }
 
 // StartTask starts PID 1.
 func (c *Client) StartTask(ctx context.Context, name string) error {

@@ -113,7 +113,7 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 			Reference: image.Reference, Digest: image.Digest, Platform: image.Platform, Present: image.Present, Size: image.Size,
 		},
 		Runtime:   choice.Plan,
-		User:      backend.PlanUser{Namespace: daemon.UserNamespaces},
+		User:      backend.PlanUser{Namespace: daemon.UserNamespaces && choice.Handle.MapsUsers()},
 		Inputs:    things.Inputs,
 		Workspace: things.Workspace,
 		Env:       env,

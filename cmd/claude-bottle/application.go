@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -46,6 +47,9 @@ func (a *application) run(ctx context.Context, args []string) int {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	command, err := root.ExecuteContextC(ctx)
+	if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
+		err = usageError{errors.New(strings.Join(strings.Fields(err.Error()), " "))}
+	}
 	code := exitCode(command, err)
 	var exit *exitError
 	if err != nil && (!errors.As(err, &exit) || exit.err != nil) {

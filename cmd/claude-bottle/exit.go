@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 
-	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
@@ -83,11 +83,21 @@ func exitCode(command *cobra.Command, err error) int {
 // that they run.
 const annotationOwnCode = "own-exit-code"
 
-// printableLines makes an error safe to print, line by line.
+// printableLines makes an error safe to print, line by line: whatever is not
+// printable ASCII is escaped.
 func printableLines(text string) string {
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	for i, line := range lines {
-		lines[i] = backend.Printable(line)
+	var b strings.Builder
+	for line := range strings.Lines(strings.TrimRight(text, "\n")) {
+		if b.Len() > 0 {
+			b.WriteString("\n  ")
+		}
+		for _, r := range strings.TrimRight(line, "\n") {
+			if r >= ' ' && r <= '~' {
+				b.WriteRune(r)
+				continue
+			}
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
 	}
-	return strings.Join(lines, "\n  ")
+	return b.String()
 }

@@ -13,6 +13,9 @@ import (
 
 // preflight shows the plan, asks, and collects the secrets that it names.
 func (a *application) preflight(ctx context.Context, o startOptions, options manifest.Options, spec backend.Spec, plan *backend.Plan, tty *terminal.Terminal) (backend.Secrets, error) {
+	if err := backend.CheckSecrets(plan, a.lookup); err != nil {
+		return backend.Secrets{}, err
+	}
 	if !a.quiet || !o.yes {
 		if done, err := o.output.structured(a.err, plan); err != nil {
 			return backend.Secrets{}, err

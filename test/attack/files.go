@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // files tries to write what is the host's or the image's, and lists sockets,
@@ -63,6 +65,11 @@ func files([]string) {
 // identity says who we are, and what we may.
 func identity([]string) {
 	fmt.Println("ids:", os.Getuid(), os.Geteuid(), os.Getgid(), os.Getegid())
+	set, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	if err != nil {
+		report("no_new_privs", err)
+	}
+	fmt.Println("self no_new_privs", set)
 	for _, process := range []string{"1", "self"} {
 		data, err := os.ReadFile("/proc/" + process + "/status")
 		if err != nil {

@@ -64,5 +64,7 @@ disabled_plugins = [
   address = %q
 [ttrpc]
   address = %q
+[debug]
+  level = "warn"
 `, d.Root, d.State, d.Address, d.Address+".ttrpc")
 }
