@@ -31,7 +31,9 @@ func settingsInputs(spec backend.Spec) ([]backend.Input, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write claude's state: %w", err)
 	}
-	settings := []byte("{\"skipDangerousModePermissionPrompt\": true}\n")
+	// By settings and not by a flag: so claude's own verbs and flags work as
+	// they do elsewhere, and a repository may ask for a stricter mode.
+	settings := []byte(`{"permissions": {"defaultMode": "bypassPermissions"}, "skipDangerousModePermissionPrompt": true}` + "\n")
 	git := fmt.Appendf(nil, "[safe]\n\tdirectory = *\n[user]\n\tname = claude (%s)\n\temail = claude@%s.bottle.invalid\n[init]\n\tdefaultBranch = main\n",
 		spec.Manifest.Agent.Name, spec.BottleName())
 	home, err := built(backend.Input{

@@ -204,7 +204,7 @@ func terminalEnvironment(spec backend.Spec) []backend.EnvVariable {
 // command is claude's command line but for the prompt file, whose path is known
 // once it is provisioned.
 func command(spec backend.Spec) []string {
-	argv := []string{"claude", "--dangerously-skip-permissions"}
+	argv := []string{"claude"}
 	if model := spec.Manifest.Agent.Model; model != "" {
 		argv = append(argv, "--model", model)
 	}
