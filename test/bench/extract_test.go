@@ -29,7 +29,6 @@ func TestExtraction(t *testing.T) {
 	}
 	count := 0
 	next := func() string {
-		_ = os.RemoveAll(filepath.Join(dir, fmt.Sprint(count)))
 		count++
 		to := filepath.Join(dir, fmt.Sprint(count))
 		if err := os.Mkdir(to, 0o755); err != nil {
@@ -38,12 +37,12 @@ func TestExtraction(t *testing.T) {
 		return to
 	}
 	tree := fmt.Sprintf("copy of %d files on tmpfs", files)
-	// Each side's time holds the removal of what the other has made.
+	empty := func() error { return os.RemoveAll(filepath.Join(dir, fmt.Sprint(count))) }
 	compare(t, tree, pairs(t),
-		side{"archive", func() error { return pipe(t, from, next()) }},
-		side{"tar | tar", func() error {
+		side{name: "archive", do: func() error { return pipe(t, from, next()) }, after: empty},
+		side{name: "tar | tar", do: func() error {
 			return exec.Command("sh", "-c", `tar -C "$1" -c . | tar -C "$2" -x`, "sh", from, next()).Run()
-		}})
+		}, after: empty})
 }
 
 // pipe packs and extracts at once.

@@ -14,6 +14,8 @@ import (
 type side struct {
 	name string
 	do   func() error
+	// after undoes what do has made, off the clock; it may be nil.
+	after func() error
 }
 
 // compare runs both sides in turn and prints their medians and the ratio of a to
@@ -30,6 +32,12 @@ func compare(t *testing.T, what string, pairs int, a, b side) {
 				t.Fatalf("%s: %s: %v", what, each.name, err)
 			}
 			now[j] = time.Since(began)
+			if each.after == nil {
+				continue
+			}
+			if err := each.after(); err != nil {
+				t.Fatalf("%s: %s: %v", what, each.name, err)
+			}
 		}
 		if i == 0 {
 			continue // to warm up
@@ -48,7 +56,7 @@ func compare(t *testing.T, what string, pairs int, a, b side) {
 
 // command is a side that runs a program, and wants it to succeed.
 func command(name string, make func() *exec.Cmd) side {
-	return side{name, func() error {
+	return side{name: name, do: func() error {
 		cmd := make()
 		output, err := cmd.CombinedOutput()
 		if err != nil {

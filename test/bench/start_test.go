@@ -49,7 +49,11 @@ func TestStart(t *testing.T) {
 		bundle := newBundle(t, u)
 		bare := command(binaries[runtime]+" run", func() *exec.Cmd {
 			count++
-			return exec.Command(binary, "--root", filepath.Join(bundle, "root"), "run", "--bundle", bundle, fmt.Sprintf("bare-%d", count))
+			args := []string{"--root", filepath.Join(bundle, "root")}
+			if runtime == "gvisor" {
+				args = append(args, "--overlay2=root:memory")
+			}
+			return exec.Command(binary, append(args, "run", "--bundle", bundle, fmt.Sprintf("bare-%d", count))...)
 		})
 		compare(t, "start, claude --version, "+runtime, pairs(t), ours, bare)
 	}
