@@ -68,12 +68,15 @@ func (e *extractor) fill(fd int, header *tar.Header, content io.Reader) error {
 		return err
 	}
 	e.summary.Bytes += written
-	if err := unix.Fchown(fd, e.options.UID, e.options.GID); err != nil {
-		return err
+	if !e.owned {
+		if err := unix.Fchown(fd, e.options.UID, e.options.GID); err != nil {
+			return err
+		}
 	}
-	// The umask may have taken bits away.
-	if err := unix.Fchmod(fd, mode(header)); err != nil {
-		return err
+	if mode(header)&e.umask != 0 {
+		if err := unix.Fchmod(fd, mode(header)); err != nil {
+			return err
+		}
 	}
 	// An empty path means the descriptor itself.
 	times := []unix.Timespec{timespec(header), timespec(header)}

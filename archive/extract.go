@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -39,7 +40,10 @@ var ErrUnsafe = errors.New("the stream names a path outside its directory")
 // with ErrUnsafe or the kernel's ELOOP or ENOTDIR. What was unpacked until an
 // error stays.
 func Extract(ctx context.Context, dir *os.File, r io.Reader, options Options) (Summary, error) {
-	e := &extractor{options: options, stack: []directory{{fd: int(dir.Fd())}}, buffer: make([]byte, 128<<10)}
+	e := &extractor{
+		options: options, stack: []directory{{fd: int(dir.Fd())}}, buffer: make([]byte, 128<<10),
+		umask: umask(), owned: options.UID == os.Geteuid() && options.GID == os.Getegid(),
+	}
 	defer e.closeStack()
 	buffered := bufio.NewReaderSize(r, 256<<10)
 	stream := tar.NewReader(buffered)
@@ -90,6 +94,25 @@ type extractor struct {
 	directories []finished
 	buffer      []byte
 	summary     Summary
+	umask       uint32
+	owned       bool // what is made belongs to the right user from the start
+}
+
+// umask is what the process takes off the mode of new files. Where it can't be
+// read, it counts as taking everything.
+func umask() uint32 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0o777
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "Umask:"); ok {
+			if mask, err := strconv.ParseUint(strings.TrimSpace(value), 8, 32); err == nil {
+				return uint32(mask)
+			}
+		}
+	}
+	return 0o777
 }
 
 func (e *extractor) entry(header *tar.Header, content io.Reader) error {
@@ -174,6 +197,9 @@ func (e *extractor) step(parent int, name string) (int, error) {
 func (e *extractor) mkdir(parent int, name string) error {
 	if err := unix.Mkdirat(parent, name, 0o755); err != nil {
 		return err
+	}
+	if e.owned {
+		return nil
 	}
 	return unix.Fchownat(parent, name, e.options.UID, e.options.GID, unix.AT_SYMLINK_NOFOLLOW)
 }

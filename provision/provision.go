@@ -2,8 +2,11 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"syscall"
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -60,20 +63,36 @@ func (p Provisioner) workTree(ctx context.Context, tree *backend.WorkTree, targe
 	}, target, backend.PlaceWorkspace)
 }
 
-// stream runs pack and extract side by side, a pipe between them. The first
-// error of either ends both.
+// stream runs pack and extract side by side, a pipe between them. The end of
+// either ends both; what pack has to say comes first, for it is what made the
+// stream end early.
 func stream(ctx context.Context, pack func(io.Writer) error, target backend.Target, place backend.Place) error {
-	reader, writer := io.Pipe()
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
+	reader, writer, err := archive.Pipe()
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { _ = writer.Close() })()
+	packed := make(chan error, 1)
+	go func() {
 		err := pack(writer)
-		_ = writer.CloseWithError(err)
-		return err
-	})
-	group.Go(func() error {
-		err := target.Extract(ctx, place, reader)
-		_ = reader.CloseWithError(err)
-		return err
-	})
-	return group.Wait()
+		packed <- errors.Join(err, closed(writer.Close()))
+	}()
+	err = target.Extract(ctx, place, reader)
+	_ = reader.Close() // before the wait: pack must not stand at a full pipe
+	packErr := <-packed
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if packErr != nil && !errors.Is(packErr, syscall.EPIPE) {
+		return packErr
+	}
+	return err
+}
+
+// closed is no error for a pipe that the end of a context has closed already.
+func closed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
 }

@@ -57,7 +57,7 @@ func pipe(t *testing.T, from, to string) error {
 		return err
 	}
 	defer func() { _ = target.Close() }()
-	read, write, err := os.Pipe()
+	read, write, err := archive.Pipe()
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -37,10 +38,17 @@ func TestStart(t *testing.T) {
 	u := newUser(t)
 	for _, runtime := range bottletest.Runtimes() {
 		binary := u.Daemon.RuntimePath(binaries[runtime])
-		ours := command("claude-bottle", func() *exec.Cmd {
-			return u.Command("--quiet", "start", "tester", "--yes", "--runtime", runtime, "--", "--version")
-		})
 		count := 0
+		ours := command("claude-bottle", func() *exec.Cmd {
+			count++
+			return u.Command("--quiet", "start", "tester", "--yes", "--name", fmt.Sprintf("bench-%d", count), "--runtime", runtime, "--", "--version")
+		})
+		// What goes on after claude's exit is not waited for, nor left to
+		// disturb the next.
+		ours.after = func() error {
+			bottletest.Eventually(t, "the bottle goes", func() bool { return len(u.Supervisors()) == 0 })
+			return nil
+		}
 		theirs := command("ctr run --rm", func() *exec.Cmd {
 			count++
 			return ctr(u, "run", "--rm", "--runc-binary", binary, bottletest.DefaultImage, fmt.Sprintf("bench-%s-%d", runtime, count), "claude", "--version")
@@ -89,7 +97,7 @@ func newBundle(t *testing.T, u *bottletest.User) string {
 		if err := mount.UnmountAll(rootfs, 0); err != nil {
 			t.Error(err)
 		}
-		if err := snapshots.Remove(namespaces.WithNamespace(u.Context(), bottletest.Namespace), key); err != nil {
+		if err := snapshots.Remove(namespaces.WithNamespace(context.WithoutCancel(u.Context()), bottletest.Namespace), key); err != nil {
 			t.Log(err)
 		}
 	})
