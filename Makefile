@@ -9,6 +9,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PREFIX ?= /usr/local
 FUZZTIME ?= 20
 BENCH ?= .
+PAIRS ?= 11
 SOAK ?= 1h
 
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
@@ -84,8 +85,8 @@ soak: root build ## Start and end bottles for a long time (SOAK=1h)
 	@CLAUDE_BOTTLE_SOAK=$(SOAK) hack/test.sh soak
 
 .PHONY: bench
-bench: root build ## Run the benchmarks (BENCH=regular expression)
-	@go test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./...
+bench: root build ## Compare with ctr, runsc, runc and tar, in pairs (BENCH=regular expression, PAIRS=11)
+	@BENCH_PAIRS=$(PAIRS) hack/test.sh bench -run '$(BENCH)'
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for a while (FUZZTIME=seconds)

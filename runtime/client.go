@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
 )
 
 // DefaultTimeout bounds a call to the daemon that does nothing long.
@@ -125,8 +126,8 @@ func (c *Client) failed(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", doing, context.Cause(ctx))
 	}
-	if errdefs.IsUnavailable(err) {
-		return fmt.Errorf("%s at %s: %w", doing, c.options.Address, err)
+	if native := errgrpc.ToNative(err); errdefs.IsUnavailable(native) {
+		return fmt.Errorf("%s: containerd at %s did not answer: %w", doing, c.options.Address, native)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }

@@ -31,7 +31,7 @@ func private(t *testing.T) string {
 	if os.Geteuid() != 0 {
 		t.Skip("these are checks of what is root's")
 	}
-	dir, err := os.MkdirTemp("/run", "cb-test-")
+	dir, err := os.MkdirTemp("/run", "cb-test-") //nolint:usetesting // root's alone, with all above it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,11 +25,11 @@ func text(s string) uintptr {
 	return uintptr(unsafe.Pointer(pointer)) //nolint:gosec // an attack has no manners
 }
 
-// calls tries what no program in a bottle needs of a kernel.
-func calls([]string) {
-	space := make([]byte, 4096)
-	at := uintptr(unsafe.Pointer(&space[0])) //nolint:gosec // as above
-	for _, try := range []raw{
+// attempts are the calls; at is memory for what they read and write.
+func attempts(at uintptr) []raw { return append(onFiles(at), onProcesses(at)...) }
+
+func onFiles(at uintptr) []raw {
+	return []raw{
 		{"keyctl", unix.SYS_KEYCTL, [6]uintptr{0, ^uintptr(2), 1}},
 		{"add_key", unix.SYS_ADD_KEY, [6]uintptr{text("user"), text("x"), at, 1, ^uintptr(2)}},
 		{"bpf", unix.SYS_BPF, [6]uintptr{0, at, 72}},
@@ -46,6 +46,11 @@ func calls([]string) {
 		{"fsopen", unix.SYS_FSOPEN, [6]uintptr{text("tmpfs"), 0}},
 		{"open_tree", unix.SYS_OPEN_TREE, [6]uintptr{^uintptr(99), text("/"), 1}},
 		{"pivot_root", unix.SYS_PIVOT_ROOT, [6]uintptr{text("/tmp"), text("/tmp")}},
+	}
+}
+
+func onProcesses(at uintptr) []raw {
+	return []raw{
 		{"chroot", unix.SYS_CHROOT, [6]uintptr{text("/tmp")}},
 		{"unshare user", unix.SYS_UNSHARE, [6]uintptr{unix.CLONE_NEWUSER}},
 		{"unshare mount", unix.SYS_UNSHARE, [6]uintptr{unix.CLONE_NEWNS}},
@@ -70,7 +75,14 @@ func calls([]string) {
 		{"socket raw 6", unix.SYS_SOCKET, [6]uintptr{unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_ICMPV6}},
 		{"socket alg", unix.SYS_SOCKET, [6]uintptr{unix.AF_ALG, unix.SOCK_SEQPACKET, 0}},
 		{"socket vsock", unix.SYS_SOCKET, [6]uintptr{unix.AF_VSOCK, unix.SOCK_STREAM, 0}},
-	} {
+	}
+}
+
+// calls tries what no program in a bottle needs of a kernel.
+func calls([]string) {
+	space := make([]byte, 4096)
+	at := uintptr(unsafe.Pointer(&space[0])) //nolint:gosec // as above
+	for _, try := range attempts(at) {
 		_, _, errno := syscall.RawSyscall6(try.call, try.args[0], try.args[1], try.args[2], try.args[3], try.args[4], try.args[5])
 		if errno == 0 {
 			report(try.name, nil)

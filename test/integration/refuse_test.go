@@ -33,7 +33,7 @@ func TestBadInputNamesTheThingAndTheRemedy(t *testing.T) {
 		code int
 		want []string
 	}{
-		"no verb":              {[]string{"strat"}, nil, 2, []string{`unknown command "strat"`, "Did you mean this? start", "See 'claude-bottle --help'"}},
+		"no verb":              {[]string{"strt"}, nil, 2, []string{`unknown command "strt"`, "Did you mean this? start", "See 'claude-bottle --help'"}},
 		"no agent":             {[]string{"start"}, nil, 125, []string{"takes the name of one agent", "claude-bottle start --help"}},
 		"two agents":           {[]string{"start", "a", "b"}, nil, 125, []string{"arguments for claude stand after --"}},
 		"unknown agent":        {[]string{"start", "testr", "--yes"}, nil, 125, []string{"agent testr", "did you mean tester?"}},
@@ -130,7 +130,7 @@ func copyFile(t *testing.T, from, to string) {
 // programs in it.
 func installed(t *testing.T, version string, programs map[string]string) *bottletest.User {
 	t.Helper()
-	dir, err := os.MkdirTemp("/opt", "claude-bottle-test-")
+	dir, err := os.MkdirTemp("/opt", "claude-bottle-test-") //nolint:usetesting // root's alone, with all above it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestT1_WithoutGVisorNothingStartsUnasked(t *testing.T) {
 	u.Run("start", "tester", "--yes", "--runtime", "runc").Want(t, 0)
 	does(u, "true", "runtime: runc")
 	u.Run("start", "tester", "--yes").Want(t, 0)
-	bottletest.Contains(t, u.Run("start", "tester", "--dry-run", "-o", "json").Want(t, 0).Stdout, `"reason":"asked for"`[:8])
+	bottletest.Contains(t, u.Run("start", "tester", "--dry-run", "-o", "json").Want(t, 0).Stdout, "asked for")
 }
 
 func TestT1_AProbeTellsWhatIsNotGVisor(t *testing.T) {
@@ -217,7 +217,7 @@ func TestTheShimOfGVisorByExplicitChoice(t *testing.T) {
 func TestT43_F8_EachWayThatASocketFailsIsToldApart(t *testing.T) {
 	u := newUser(t, "2.4")
 	does(u, "true")
-	dir, err := os.MkdirTemp("/run", "cb-test-")
+	dir, err := os.MkdirTemp("/run", "cb-test-") //nolint:usetesting // root's alone, with all above it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +269,7 @@ func TestF8_ADaemonThatHangsIsNamed(t *testing.T) {
 		if r.Code == 0 {
 			t.Errorf("%s succeeds", name)
 		}
-		bottletest.Contains(t, r.Stderr, daemon.Address, "did not answer within")
+		bottletest.Contains(t, r.Stderr, daemon.Address, "did not answer")
 	}
 	t.Logf("both gave up after %s", time.Since(began))
 }
