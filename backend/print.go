@@ -33,7 +33,11 @@ func (p *Plan) Print(w io.Writer) error {
 	if !p.Runtime.Proved {
 		proof = "unproved"
 	}
-	row("runtime", "%s, %s, %s: %s; %s", p.Runtime.Name, Printable(p.Runtime.Binary), Printable(p.Runtime.Version), proof, Printable(p.Runtime.Reason))
+	name := p.Runtime.Name
+	if p.Runtime.Platform != "" {
+		name += " (" + Printable(p.Runtime.Platform) + ")"
+	}
+	row("runtime", "%s, %s, %s: %s; %s", name, Printable(p.Runtime.Binary), Printable(p.Runtime.Version), proof, Printable(p.Runtime.Reason))
 	user := "one unprivileged uid of its own, no capability"
 	if p.User.Namespace {
 		user += ", user namespace"

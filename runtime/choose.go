@@ -100,7 +100,7 @@ func (c *Client) try(ctx context.Context, row candidate, policy Policy) (Choice,
 		}
 		known = true
 	}
-	plan.Proved = known
+	plan.Proved, plan.Platform = known, verdict.Platform
 	return Choice{Handle: handle, Plan: plan}, nil
 }
 
@@ -114,6 +114,6 @@ func (c *Client) prove(ctx context.Context, row candidate, handle Handle, known 
 	if row.sandboxed && !found.GVisor {
 		return known, fmt.Errorf("probe sandbox on %s ran, but not in gVisor (kernel %s): %w", handle.Binary, backend.Printable(found.Version), errdefs.ErrFailedPrecondition)
 	}
-	known.Kernel = found.Version
+	known.Kernel, known.Platform = found.Version, found.platform
 	return known, c.remember(handle, known)
 }

@@ -30,6 +30,8 @@ const (
 type probed struct {
 	GVisor  bool   `json:"gvisor"`
 	Version string `json:"version"`
+	// platform is how gVisor catches system calls, seen from outside.
+	platform string
 }
 
 // probe runs a sandbox through this very daemon and asks it where it is: only
@@ -84,9 +86,11 @@ func (c *Client) createProbe(ctx context.Context, name, rootfs string, handle Ha
 }
 
 func (c *Client) runProbe(ctx context.Context, name, output string, handle Handle) (probed, error) {
-	if _, err := c.CreateTask(ctx, name, output); err != nil {
+	pid, err := c.CreateTask(ctx, name, output)
+	if err != nil {
 		return probed{}, err
 	}
+	platform := platformOf(pid)
 	exits, err := c.WaitTask(ctx, name)
 	if err != nil {
 		return probed{}, err
@@ -112,7 +116,24 @@ func (c *Client) runProbe(ctx context.Context, name, output string, handle Handl
 	if err := json.Unmarshal(line, &found); err != nil || !ended {
 		return found, fmt.Errorf("it ended with code %d, saying %s: %w", exit.Code, backend.Printable(string(line)), errdefs.ErrFailedPrecondition)
 	}
+	if found.GVisor {
+		found.platform = platform
+	}
 	return found, nil
+}
+
+// platformOf reads it off the sandbox's command line: runsc passes on what it was
+// told, and takes systrap when it was told nothing.
+func platformOf(pid uint32) string {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return ""
+	}
+	args := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
+	if platform := flagValue(args, "platform"); platform != "" {
+		return platform
+	}
+	return "systrap"
 }
 
 func (c *Client) removeProbe(ctx context.Context, name string) error {
