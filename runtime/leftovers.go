@@ -1,15 +1,12 @@
 package runtime
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +19,7 @@ import (
 // Leftover is something of a bottle that is in none of containerd's books: what
 // a shim or a runtime that was killed has left.
 type Leftover struct {
-	Kind   string // process, mount, cgroup or runtime state
+	Kind   string // process, mount, cgroup, shim state or runtime state
 	Target string // path, or process number
 }
 
@@ -67,6 +64,9 @@ func (c *Client) leftoversByName(name string) ([]Leftover, error) {
 	for _, path := range mounts {
 		list = append(list, Leftover{Kind: "mount", Target: path})
 	}
+	for _, path := range c.shimFiles(name) {
+		list = append(list, Leftover{Kind: "shim state", Target: path})
+	}
 	for _, row := range candidates {
 		// A directory of runc's, files of runsc's.
 		for _, pattern := range []string{name, name + "_sandbox:*", "runsc-" + name + ".sock"} {
@@ -97,7 +97,7 @@ func (c *Client) RemoveLeftover(ctx context.Context, leftover Leftover) error {
 		}
 	case "cgroup":
 		err = removeCgroup(ctx, leftover.Target)
-	case "runtime state":
+	case "runtime state", "shim state":
 		err = os.RemoveAll(leftover.Target)
 	default:
 		err = fmt.Errorf("unknown kind")
@@ -212,70 +212,4 @@ func (c *Client) isSandbox(args []string, name string) bool {
 func follows(args []string, flag, value string) bool {
 	at := slices.Index(args, flag)
 	return at >= 0 && at+1 < len(args) && args[at+1] == value
-}
-
-// bundleMounts are the root file systems of the record below this very daemon's
-// state directory that a killed shim has left mounted.
-func (c *Client) bundleMounts(name string) ([]string, error) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, fmt.Errorf("list mounts: %w", err)
-	}
-	wanted := filepath.Join(c.stateDirectory(), "io.containerd.runtime.v2.task", c.options.Namespace, name, "rootfs")
-	var list []string
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		const mountPoint = 4
-		if len(fields) > mountPoint && fields[mountPoint] == wanted {
-			list = append(list, wanted)
-		}
-	}
-	return list, lines.Err()
-}
-
-// defaultState is containerd's own default.
-const defaultState = "/run/containerd"
-
-var stateLine = regexp.MustCompile(`(?m)^\s*state\s*=\s*["']([^"']+)["']`)
-
-// stateDirectory is where the daemon keeps its bundles: what its command line
-// says, else its configuration file, else the default.
-func (c *Client) stateDirectory() string {
-	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.daemon.PID))
-	if err != nil {
-		return defaultState
-	}
-	args := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
-	if state := flagValue(args, "state"); state != "" {
-		return filepath.Clean(state)
-	}
-	config := flagValue(args, "config")
-	if config == "" {
-		config = flagValue(args, "c")
-	}
-	if config == "" {
-		config = "/etc/containerd/config.toml"
-	}
-	if text, err := os.ReadFile(config); err == nil { //nolint:gosec // the file that the daemon reads
-		if match := stateLine.FindSubmatch(text); match != nil {
-			return filepath.Clean(string(match[1]))
-		}
-	}
-	return defaultState
-}
-
-// flagValue finds -name value, --name value and both with '='.
-func flagValue(args []string, name string) string {
-	for i, arg := range args {
-		flag, value, joined := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		switch {
-		case flag != name || !strings.HasPrefix(arg, "-"):
-		case joined:
-			return value
-		case i+1 < len(args):
-			return args[i+1]
-		}
-	}
-	return ""
 }

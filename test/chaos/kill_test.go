@@ -94,7 +94,15 @@ func strike(t *testing.T, u *bottletest.User, runtime, victim string, after time
 	if r := u.Run("cleanup", "--yes"); r.Code != 0 {
 		t.Errorf("%s killed after %s: cleanup ends with %d: %s", victim, after, r.Code, r.Stderr)
 	}
-	if left := u.Left(); left != "" {
+	// The daemon notices the end of a shim when it gets to it, and then removes
+	// its bundle.
+	var left string
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if left = u.Left(); left == "" || time.Now().After(deadline) {
+			break
+		}
+	}
+	if left != "" {
 		t.Errorf("%s killed after %s: one cleanup leaves\n%s\nstart said: %s", victim, after, left, said.String())
 	}
 }
