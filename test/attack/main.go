@@ -14,6 +14,7 @@ import (
 func main() {
 	attacks := map[string]func(args []string){
 		"calls": calls, "compat": compat, "files": files, "dials": dials, "identity": identity, "forks": forks, "fill": fill, "memory": memory,
+		"environment": environment,
 	}
 	if len(os.Args) < 2 || attacks[os.Args[1]] == nil {
 		var names []string
@@ -38,4 +39,12 @@ func report(name string, err error) {
 		return
 	}
 	fmt.Println(name + ": " + err.Error())
+}
+
+// environment prints what we were started with.
+func environment(args []string) {
+	for _, variable := range os.Environ() {
+		fmt.Println("environment " + variable)
+	}
+	fmt.Println("arguments " + strings.Join(args, " "))
 }

@@ -3,6 +3,7 @@ package bottletest
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -50,7 +51,10 @@ func (u *User) checkNothingLeft() {
 
 // Left lists what bottles have left: at the daemon, and in the run directory.
 func (u *User) Left() string {
-	lines := u.before.Diff(u.Daemon.Ledger(u.TB, u.RunRoot))
+	// Layers are images' and stay, when a start has unpacked them.
+	lines := slices.DeleteFunc(u.before.Diff(u.Daemon.Ledger(u.TB, u.RunRoot)), func(line string) bool {
+		return strings.Contains(line, "snapshot "+Namespace+"/sha256:")
+	})
 	directories, _ := filepath.Glob(filepath.Join(u.RunRoot, "*", "bottles", "*"))
 	return strings.Join(append(lines, directories...), "\n")
 }
