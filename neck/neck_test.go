@@ -72,13 +72,12 @@ func (b *bottle) guest(run func(*Command, SessionRequest)) (guest *Guest, names 
 		},
 		Handle: func(_ context.Context, request Request, stream Stream) {
 			defer func() { _ = stream.Close() }()
+			if request.Kind == KindNames {
+				names.Add(1) // taken before it is answered, as PID 1 does
+			}
 			_ = stream.Accept()
-			switch request.Kind {
-			case KindNames:
-				names.Add(1)
-			case KindSession:
+			if request.Kind == KindSession {
 				run(NewCommand(stream), *request.Session)
-			default:
 			}
 		},
 	}
