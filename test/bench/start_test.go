@@ -12,6 +12,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 	"github.com/claude-bottle/claude-bottle/test/containerdtest"
 	"github.com/containerd/containerd/v2/core/mount"
+	core "github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/opencontainers/image-spec/identity"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -86,7 +87,8 @@ func newBundle(t *testing.T, u *bottletest.User) string {
 	}
 	key := "bench-" + filepath.Base(filepath.Dir(bundle)) + filepath.Base(bundle)
 	snapshots := u.Daemon.Client().SnapshotService("overlayfs")
-	mounts, err := snapshots.Prepare(ctx, key, identity.ChainID(layers).String())
+	// No record names it: without the label the garbage collector takes it.
+	mounts, err := snapshots.Prepare(ctx, key, identity.ChainID(layers).String(), core.WithLabels(map[string]string{"containerd.io/gc.root": "bench"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +100,7 @@ func newBundle(t *testing.T, u *bottletest.User) string {
 			t.Error(err)
 		}
 		if err := snapshots.Remove(namespaces.WithNamespace(context.WithoutCancel(u.Context()), bottletest.Namespace), key); err != nil {
-			t.Log(err)
+			t.Error(err)
 		}
 	})
 	spec := specs.Spec{
