@@ -186,15 +186,28 @@ func (l *linter) seccomp(profile *specs.LinuxSeccomp) {
 		l.want(false, "no seccomp profile")
 		return
 	}
-	l.want(profile.DefaultAction == specs.ActErrno, "system calls are allowed unless listed")
 	l.want(len(profile.Architectures) == 1, "%d architectures are open", len(profile.Architectures))
 	l.want(profile.ListenerPath == "", "a seccomp listener is set")
+	for _, name := range []string{"bpf", "mount", "umount2", "unshare", "setns", "keyctl", "add_key", "userfaultfd", "io_uring_setup", "kexec_load", "init_module", "open_by_handle_at", "pivot_root", "perf_event_open"} {
+		l.want(!callAllowed(profile, name), "system call %s is allowed", name)
+	}
+	if l.runtime == "runc" {
+		l.want(profile.DefaultAction == specs.ActErrno, "system calls are allowed unless listed")
+	}
+}
+
+// callAllowed says that a call is let through with any arguments: by a rule, or
+// because no rule refuses it whatever they are.
+func callAllowed(profile *specs.LinuxSeccomp, name string) bool {
+	refused := profile.DefaultAction == specs.ActErrno
 	for _, call := range profile.Syscalls {
-		if call.Action != specs.ActAllow {
+		if !slices.Contains(call.Names, name) {
 			continue
 		}
-		for _, name := range []string{"bpf", "mount", "umount2", "unshare", "setns", "keyctl", "add_key", "userfaultfd", "io_uring_setup", "kexec_load", "init_module", "open_by_handle_at", "pivot_root", "perf_event_open"} {
-			l.want(!slices.Contains(call.Names, name), "system call %s is allowed", name)
+		if call.Action != specs.ActErrno {
+			return true
 		}
+		refused = refused || len(call.Args) == 0
 	}
+	return !refused
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/oci"
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
+	"github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -122,10 +123,41 @@ func TestT4SeccompAllowsNoWayIntoAnotherProcess(t *testing.T) {
 	}
 }
 
+// allowed says that a call is let through, perhaps not with every argument.
 func allowed(spec *specs.Spec, name string) bool {
-	return slices.ContainsFunc(spec.Linux.Seccomp.Syscalls, func(call specs.LinuxSyscall) bool {
-		return call.Action == specs.ActAllow && slices.Contains(call.Names, name)
-	})
+	profile := spec.Linux.Seccomp
+	listed := slices.ContainsFunc(profile.Syscalls, func(call specs.LinuxSyscall) bool { return slices.Contains(call.Names, name) })
+	return listed == (profile.DefaultAction == specs.ActErrno)
+}
+
+// TestT4_BothRuntimesRefuseTheSameCalls holds the two forms of the profile
+// together: one lists what is open, the other what is closed.
+func TestT4_BothRuntimesRefuseTheSameCalls(t *testing.T) {
+	for _, debug := range []bool{false, true} {
+		inputs := map[oci.Runtime]*specs.Spec{}
+		for _, runtime := range []oci.Runtime{oci.GVisor, oci.Runc} {
+			input := plain(runtime)
+			input.Debug = debug
+			spec, err := oci.Build(input)
+			if err != nil {
+				t.Fatal(err)
+			}
+			inputs[runtime] = spec
+		}
+		compared := 0
+		for _, rule := range seccomp.DefaultProfile().Syscalls {
+			foreign := rule.Includes != nil && len(rule.Includes.Arches) > 0 // calls of other machines
+			for _, name := range rule.Names {
+				compared++
+				if runc, gvisor := allowed(inputs[oci.Runc], name), allowed(inputs[oci.GVisor], name); runc != gvisor && !foreign {
+					t.Errorf("debug %v: %s is allowed under runc: %v, under gVisor: %v", debug, name, runc, gvisor)
+				}
+			}
+		}
+		if compared < 350 {
+			t.Errorf("only %d calls were compared", compared)
+		}
+	}
 }
 
 func TestSeccompFollowsTheKernel(t *testing.T) {
@@ -223,7 +255,15 @@ func violations() map[string]func(*specs.Spec) {
 		"T3 more groups":          func(s *specs.Spec) { s.Process.User.AdditionalGids = []uint32{0} },
 		"T3 maps host root":       func(s *specs.Spec) { s.Linux.UIDMappings[0].HostID = 0 },
 		"T4 no seccomp":           func(s *specs.Spec) { s.Linux.Seccomp = nil },
-		"T4 allow by default":     func(s *specs.Spec) { s.Linux.Seccomp.DefaultAction = specs.ActAllow },
+		"T4 allow all": func(s *specs.Spec) {
+			s.Linux.Seccomp.DefaultAction, s.Linux.Seccomp.Syscalls = specs.ActAllow, nil
+		},
+		"T4 allow by default": func(s *specs.Spec) {
+			s.Linux.Seccomp.DefaultAction = specs.ActAllow
+			for i := range s.Linux.Seccomp.Syscalls {
+				s.Linux.Seccomp.Syscalls[i].Action = specs.ActAllow
+			}
+		},
 		"T4 more architectures": func(s *specs.Spec) {
 			s.Linux.Seccomp.Architectures = append(s.Linux.Seccomp.Architectures, specs.ArchX86)
 		},

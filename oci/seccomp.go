@@ -39,12 +39,6 @@ func seccompProfile(in Input) (*specs.LinuxSeccomp, error) {
 			continue
 		}
 		call := rule.LinuxSyscall
-		if in.Runtime == GVisor {
-			var known bool
-			if call, known = forSentry(call, resolved.Syscalls); known {
-				continue
-			}
-		}
 		if !in.Debug && call.Action == specs.ActAllow {
 			call.Names = slices.DeleteFunc(slices.Clone(call.Names), func(name string) bool {
 				return slices.Contains(notWithoutDebug, name)
@@ -54,27 +48,10 @@ func seccompProfile(in Input) (*specs.LinuxSeccomp, error) {
 			resolved.Syscalls = append(resolved.Syscalls, call)
 		}
 	}
-	return resolved, nil
-}
-
-// forSentry is the rule as gVisor needs it. known says that it stands there
-// already.
-func forSentry(call specs.LinuxSyscall, before []specs.LinuxSyscall) (_ specs.LinuxSyscall, known bool) {
-	plain := specs.LinuxSyscall{Names: call.Names, Action: specs.ActAllow}
-	switch {
-	case slices.Contains(call.Names, "clone3"):
-		// gVisor answers every refusal with EPERM, and a C library that
-		// does not hear ENOSYS starts no thread. Which namespaces a
-		// process may make is the sentry's to say.
-		return plain, false
-	case slices.Equal(call.Names, []string{"socket"}):
-		// The profile lists every family but those in which the kernel had
-		// bugs. The sentry has none of them, and each rule with arguments
-		// costs a start about half a millisecond.
-		return plain, slices.ContainsFunc(before, func(other specs.LinuxSyscall) bool { return slices.Equal(other.Names, call.Names) })
-	default:
-		return call, false
+	if in.Runtime == GVisor {
+		return sentryProfile(resolved), nil
 	}
+	return resolved, nil
 }
 
 // applies decides a rule's conditions for a process with no capabilities.
