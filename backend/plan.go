@@ -104,9 +104,12 @@ func NewEnv(name string, origin EnvOrigin, value string) EnvVariable {
 
 // PlanHost is a host that may be reached.
 type PlanHost struct {
-	Host    string   `json:"host"` // exact name, or *.suffix
+	Host    string   `json:"host"` // exact name, or *.suffix, or * for every public host
 	Ports   []uint16 `json:"ports"`
 	Because string   `json:"because"` // egress.allow, ssh
+	// Private are ranges, in CIDR form, that the host may resolve into though
+	// they are not public.
+	Private []string `json:"private,omitempty"`
 }
 
 // PlanAnthropic says how the Anthropic API is reached.

@@ -127,7 +127,11 @@ func (p *Plan) printReach(row func(string, string, ...any)) {
 		for i, port := range host.Ports {
 			ports[i] = strconv.Itoa(int(port))
 		}
-		row("hosts", "%s port %s (%s)", Printable(host.Host), strings.Join(ports, ", "), Printable(host.Because))
+		private := ""
+		if len(host.Private) > 0 {
+			private = ", also at " + Printable(strings.Join(host.Private, ", "))
+		}
+		row("hosts", "%s port %s (%s)%s", Printable(host.Host), strings.Join(ports, ", "), Printable(host.Because), private)
 	}
 	for _, variable := range p.Env {
 		switch variable.Origin {

@@ -106,11 +106,6 @@ type BottleFile struct {
 	Debug     bool              `yaml:"debug,omitempty" json:"debug,omitempty" jsonschema:"description=Gives ptrace and process_vm_* back to the agent."`
 }
 
-// Egress says which hosts a bottle may reach.
-type Egress struct {
-	Allow []string `yaml:"allow,omitempty" json:"allow,omitempty" jsonschema:"description=host or *.suffix or host:port or ssh://host"`
-}
-
 // AnthropicFile is what the bottle file says of the Anthropic API.
 type AnthropicFile struct {
 	ServerTools []string `yaml:"serverTools,omitempty" json:"serverTools,omitempty" jsonschema:"description=What Anthropic's servers may fetch for the agent: web_search or web_fetch or code_execution or mcp or url or file."`

@@ -26,6 +26,12 @@ type Event struct {
 	Allowed bool   `json:"allowed"`
 	Reason  string `json:"reason,omitempty"`
 	Status  int    `json:"status,omitempty"` // of the answer to a request
+	// Rule is the rule that decided, Sent and Received are bytes from the
+	// bottle and to it, and Millis is how long a connection lasted.
+	Rule     string `json:"rule,omitempty"`
+	Sent     int64  `json:"sent,omitempty"`
+	Received int64  `json:"received,omitempty"`
+	Millis   int64  `json:"ms,omitempty"`
 }
 
 // Audit is a log of what a bottle reached, and of what it was refused.

@@ -26,20 +26,31 @@ type Dialer struct {
 	Resolver Resolver
 	// Connect opens a connection to the checked address; nil takes net.Dialer.
 	Connect func(ctx context.Context, address netip.AddrPort) (net.Conn, error)
+	// Proxy is the network's own, which connections go through; nil is none.
+	Proxy *Proxy
 	// Own lists this host's addresses; nil asks the interfaces.
 	Own func() ([]netip.Addr, error)
 }
 
 // Dial connects to an allowed host, by an address that was checked after the
-// name was resolved. It refuses with PermissionDenied, and fails with
-// Unavailable.
+// name was resolved. Behind a proxy the name is checked here and the address
+// there. It refuses with PermissionDenied, and fails with Unavailable.
 func (d *Dialer) Dial(ctx context.Context, host string, port uint16) (net.Conn, error) {
-	name, err := d.Policy.Check(host, port)
+	verdict, err := d.Policy.Decide(host, port)
 	if err != nil {
 		return nil, err
 	}
+	return d.dial(ctx, verdict, port)
+}
+
+// dial connects to what the policy has allowed.
+func (d *Dialer) dial(ctx context.Context, verdict Verdict, port uint16) (net.Conn, error) {
+	name := verdict.Name
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	if through := d.Proxy.forHost(name, port); through != nil {
+		return d.Proxy.connect(ctx, through, net.JoinHostPort(name, strconv.Itoa(int(port))))
+	}
 	addresses, err := d.Resolver.LookupNetIP(ctx, "ip", name)
 	if err != nil {
 		return nil, fmt.Errorf("resolve %s: %w: %w", name, err, errdefs.ErrUnavailable)
@@ -51,8 +62,8 @@ func (d *Dialer) Dial(ctx context.Context, host string, port uint16) (net.Conn, 
 	var failed error
 	for _, address := range addresses {
 		address = address.Unmap().WithZone("")
-		if reason := refused(address, own); reason != "" {
-			failed = errors.Join(failed, fmt.Errorf("%s resolves to %s, %s: %w", name, address, reason, errdefs.ErrPermissionDenied))
+		if reason := refused(address, own); reason != "" && !named(address, verdict.Ranges) {
+			failed = errors.Join(failed, &privateError{name: name, address: address, reason: reason})
 			continue
 		}
 		conn, err := d.connect(ctx, netip.AddrPortFrom(address, port))
@@ -98,11 +109,14 @@ func (d *Dialer) own() ([]netip.Addr, error) {
 // of special-purpose addresses.
 func special() map[string]string {
 	return map[string]string{
-		"0.0.0.0/8":       "this network",
-		"100.64.0.0/10":   "a carrier's private range",
-		"192.0.0.0/24":    "reserved",
-		"192.0.2.0/24":    "documentation",
-		"192.88.99.0/24":  "reserved",
+		"0.0.0.0/8":      "this network",
+		"100.64.0.0/10":  "a carrier's private range",
+		"192.0.0.0/24":   "reserved",
+		"192.0.2.0/24":   "documentation",
+		"192.88.99.0/24": "reserved",
+
+		"168.63.129.16/32": "a cloud's metadata address",
+
 		"198.18.0.0/15":   "benchmarking",
 		"198.51.100.0/24": "documentation",
 		"203.0.113.0/24":  "documentation",

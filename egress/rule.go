@@ -113,26 +113,69 @@ func NewPolicy(hosts []backend.PlanHost) *Policy {
 	return &Policy{hosts: slices.Clone(hosts)}
 }
 
+// Verdict is what the policy says of a host and port that it allows.
+type Verdict struct {
+	// Name is the canonical name: the string to dial, and no other.
+	Name string
+	// Rule is the rule that decided, and where it comes from.
+	Rule string
+	// Ranges are addresses, not public, that the name may resolve to.
+	Ranges []netip.Prefix
+}
+
 // Check returns the canonical name if that host and port may be reached, else a
 // PermissionDenied or InvalidArgument error.
 func (p *Policy) Check(host string, port uint16) (string, error) {
+	verdict, err := p.Decide(host, port)
+	return verdict.Name, err
+}
+
+// Decide is Check with all that the policy says.
+func (p *Policy) Decide(host string, port uint16) (Verdict, error) {
 	name, err := Canonical(host)
 	if err != nil {
-		return "", err
+		return Verdict{}, err
 	}
+	var verdict Verdict
 	for _, allowed := range p.hosts {
-		if matches(allowed.Host, name) && slices.Contains(allowed.Ports, port) {
-			return name, nil
+		if !matches(allowed.Host, name) || !slices.Contains(allowed.Ports, port) {
+			continue
+		}
+		if verdict.Name == "" {
+			verdict.Name, verdict.Rule = name, allowed.Host+" ("+allowed.Because+")"
+		}
+		for _, text := range allowed.Private {
+			block, err := netip.ParsePrefix(text)
+			if err != nil {
+				return Verdict{}, fmt.Errorf("read private range of %s: %w: %w", allowed.Host, err, errdefs.ErrInvalidArgument)
+			}
+			verdict.Ranges = append(verdict.Ranges, block)
 		}
 	}
-	return "", fmt.Errorf("%s:%d is not allowed: add it to egress.allow of the bottle file: %w", name, port, errdefs.ErrPermissionDenied)
+	if verdict.Name == "" {
+		return Verdict{}, fmt.Errorf("%s:%d is not allowed: add it to egress.allow of the bottle file: %w", name, port, errdefs.ErrPermissionDenied)
+	}
+	return verdict, nil
 }
 
 // matches compares with a name, or with a suffix at a dot.
 func matches(allowed, name string) bool {
+	if allowed == Everywhere {
+		return public(name)
+	}
 	suffix, wild := strings.CutPrefix(allowed, "*")
 	if !wild {
 		return allowed == name
 	}
 	return len(name) > len(suffix) && strings.HasSuffix(name, suffix)
+}
+
+// public says that a name is one of the internet's: it has a dot, and a top that
+// is not set aside for local or special use.
+func public(name string) bool {
+	at := strings.LastIndexByte(name, '.')
+	if at < 0 {
+		return false
+	}
+	return !slices.Contains([]string{Domain, "alt", "arpa", "corp", "home", "internal", "invalid", "lan", "local", "localhost", "onion", "test"}, name[at+1:])
 }

@@ -37,8 +37,8 @@ type Options struct {
 	Home, Cwd string
 	// HostFile is the host's configuration; it need not exist.
 	HostFile string
-	// CheckEgress judges one entry of egress.allow; nil takes all.
-	CheckEgress func(rule string) error
+	// CheckEgress judges what a bottle says under egress; nil takes all.
+	CheckEgress func(wish backend.Egress) error
 }
 
 // Path is where the user's own file of that kind and name lies.
@@ -220,10 +220,8 @@ func (l *loader) checkRules(bottle backend.BottleFile) error {
 	if l.options.CheckEgress == nil {
 		return nil
 	}
-	for _, rule := range bottle.Egress.Allow {
-		if err := l.options.CheckEgress(rule); err != nil {
-			return fmt.Errorf("bottle %s: %w", bottle.Name, err)
-		}
+	if err := l.options.CheckEgress(bottle.Egress); err != nil {
+		return fmt.Errorf("bottle %s: %w", bottle.Name, err)
 	}
 	return nil
 }

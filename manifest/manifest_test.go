@@ -25,7 +25,7 @@ func newUser(t *testing.T) *user {
 	dir := t.TempDir()
 	return &user{t, manifest.Options{
 		Home: filepath.Join(dir, "home"), Cwd: filepath.Join(dir, "repository"), HostFile: filepath.Join(dir, "etc", "config.yaml"),
-		CheckEgress: func(rule string) error { _, err := egress.ParseRule(rule); return err },
+		CheckEgress: func(wish backend.Egress) error { _, err := egress.Rules(wish); return err },
 	}}
 }
 

@@ -19,7 +19,7 @@ func merge(base, over backend.BottleFile) backend.BottleFile {
 		Projects: over.Projects,
 		Debug:    base.Debug || over.Debug,
 		Env:      maps.Clone(base.Env),
-		Egress:   backend.Egress{Allow: appendNew(base.Egress.Allow, over.Egress.Allow)},
+		Egress:   mergeEgress(base.Egress, over.Egress),
 		Anthropic: backend.AnthropicFile{
 			ServerTools: appendNew(base.Anthropic.ServerTools, over.Anthropic.ServerTools),
 		},
@@ -44,7 +44,7 @@ func merge(base, over backend.BottleFile) backend.BottleFile {
 	return merged
 }
 
-func appendNew(base, over []string) []string {
+func appendNew[T comparable](base, over []T) []T {
 	list := slices.Clone(base)
 	for _, entry := range over {
 		if !slices.Contains(list, entry) {

@@ -39,7 +39,8 @@ type Names struct {
 	Entries []Name `json:"entries"`
 }
 
-// Name is one allowed host, or every name below it when Suffix is set.
+// Name is one allowed host, or every name below it when Suffix is set. Below the
+// empty one is every public name.
 type Name struct {
 	Host   string   `json:"host"`
 	Suffix bool     `json:"suffix,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -24,7 +25,7 @@ const auditLog = "egress.jsonl"
 // gate is what every connection out of the bottle passes.
 type gate struct {
 	hosts   []backend.PlanHost
-	dialer  *egress.Dialer
+	screen  *egress.Screen
 	gateway *egress.Gateway
 	audit   *egress.Audit
 }
@@ -35,10 +36,10 @@ func newGate(config Config) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{
-		hosts:  config.Hosts,
-		audit:  audit,
-		dialer: &egress.Dialer{Policy: egress.NewPolicy(config.Hosts), Resolver: net.DefaultResolver},
+	g := &gate{hosts: config.Hosts, audit: audit}
+	proxy, err := egress.NewProxy(os.LookupEnv)
+	if err != nil {
+		return nil, errors.Join(err, audit.Close())
 	}
 	g.gateway, err = egress.NewGateway(egress.GatewayOptions{
 		Upstream: config.Anthropic.Upstream, Kind: config.Anthropic.Credential,
@@ -48,10 +49,16 @@ func newGate(config Config) (*gate, error) {
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
 	}
+	g.screen = egress.NewScreen(egress.ScreenOptions{
+		Dialer: &egress.Dialer{Policy: egress.NewPolicy(config.Hosts), Resolver: net.DefaultResolver, Proxy: proxy},
+		Splice: neck.Splice,
+		Log:    func(event egress.Event) { _ = audit.Log(event) },
+	})
 	return g, nil
 }
 
 func (g *gate) close() {
+	g.screen.Close()
 	g.gateway.Close()
 	_ = g.audit.Close()
 }
@@ -61,6 +68,9 @@ func (g *gate) names() neck.Names {
 	table := neck.Names{Entries: []neck.Name{{Host: egress.GatewayHost, Ports: []uint16{gatewayPort}}}}
 	for _, host := range g.hosts {
 		name, suffix := strings.CutPrefix(host.Host, "*.")
+		if host.Host == egress.Everywhere {
+			name, suffix = "", true
+		}
 		table.Entries = append(table.Entries, neck.Name{Host: name, Suffix: suffix, Ports: host.Ports})
 	}
 	return table
@@ -82,7 +92,6 @@ func (s *supervisor) fromBottle(ctx context.Context, request neck.Request, strea
 }
 
 func (g *gate) dial(ctx context.Context, request neck.Request, stream neck.Stream) {
-	event := egress.Event{Kind: "dial", Host: backend.Printable(request.Host), Port: request.Port}
 	name, err := egress.Canonical(request.Host)
 	if err == nil && name == egress.GatewayHost && request.Port == gatewayPort {
 		if stream.Accept() == nil {
@@ -90,39 +99,17 @@ func (g *gate) dial(ctx context.Context, request neck.Request, stream neck.Strea
 		}
 		return
 	}
-	conn, err := g.dialer.Dial(ctx, request.Host, request.Port)
-	if err != nil {
-		event.Reason = err.Error()
-		_ = g.audit.Log(event)
+	if err := g.screen.Serve(ctx, request.Host, request.Port, stream); err != nil {
 		log.G(ctx).WithError(err).Info("refuse connection")
-		_ = stream.Refuse(err)
-		return
 	}
-	event.Allowed = true
-	_ = g.audit.Log(event)
-	if err := stream.Accept(); err != nil {
-		_ = conn.Close()
-		return
-	}
-	// The end of the link must end this, too, however silent both ends are.
-	stop := context.AfterFunc(ctx, func() {
-		_ = conn.Close()
-		_ = stream.Close()
-	})
-	defer stop()
-	neck.Splice(stream, conn)
 }
 
 // Hosts resolves what a bottle file says about egress. A host that is named
 // twice gets the ports of both.
-func Hosts(allow []string, ssh []backend.SSHEntry) ([]backend.PlanHost, error) {
-	rules := make([]backend.PlanHost, 0, len(allow)+len(ssh))
-	for _, text := range allow {
-		rule, err := egress.ParseRule(text)
-		if err != nil {
-			return nil, err
-		}
-		rules = append(rules, rule)
+func Hosts(wish backend.Egress, ssh []backend.SSHEntry) ([]backend.PlanHost, error) {
+	rules, err := egress.Rules(wish)
+	if err != nil {
+		return nil, err
 	}
 	for _, entry := range ssh {
 		host, port := entry.Hostname, entry.Port
@@ -139,35 +126,5 @@ func Hosts(allow []string, ssh []backend.SSHEntry) ([]backend.PlanHost, error) {
 		rule.Because = "ssh"
 		rules = append(rules, rule)
 	}
-	return merge(rules), nil
-}
-
-func merge(rules []backend.PlanHost) []backend.PlanHost {
-	var merged []backend.PlanHost
-	for _, rule := range rules {
-		known := false
-		for i := range merged {
-			if merged[i].Host == rule.Host {
-				merged[i].Ports = union(merged[i].Ports, rule.Ports)
-				known = true
-			}
-		}
-		if !known {
-			merged = append(merged, rule)
-		}
-	}
-	return merged
-}
-
-func union(a, b []uint16) []uint16 {
-	for _, port := range b {
-		known := false
-		for _, other := range a {
-			known = known || other == port
-		}
-		if !known {
-			a = append(a, port)
-		}
-	}
-	return a
+	return egress.PlanHosts(rules, wish.Private)
 }

@@ -325,7 +325,7 @@ func TestEnvironmentIsCleared(t *testing.T) {
 }
 
 func TestHostsOfABottle(t *testing.T) {
-	hosts, err := Hosts([]string{"example.com", "example.com:8443", "*.example.org"}, []backend.SSHEntry{
+	hosts, err := Hosts(backend.Egress{Allow: []string{"example.com", "example.com:8443", "*.example.org"}}, []backend.SSHEntry{
 		{Host: "git", Hostname: "git.example.com"}, {Host: "example.com", Port: 2222},
 	})
 	if err != nil {
@@ -341,7 +341,7 @@ func TestHostsOfABottle(t *testing.T) {
 		t.Errorf("hosts are %s", got)
 	}
 	for _, bad := range []backend.SSHEntry{{Host: "10.0.0.1"}, {Host: "a b"}, {Host: "*"}} {
-		if _, err := Hosts(nil, []backend.SSHEntry{bad}); !errdefs.IsInvalidArgument(err) {
+		if _, err := Hosts(backend.Egress{}, []backend.SSHEntry{bad}); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("ssh to %s: %v", bad.Host, err)
 		}
 	}

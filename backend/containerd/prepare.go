@@ -90,7 +90,11 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 	if spec.ForwardOAuthToken && credential != backend.CredentialOAuth {
 		return nil, fmt.Errorf("forward OAuth token: CLAUDE_CODE_OAUTH_TOKEN is not set: run `claude setup-token` and export it: %w", errdefs.ErrFailedPrecondition)
 	}
-	hosts, err := supervise.Hosts(bottle.Egress.Allow, bottle.SSH)
+	hosts, err := supervise.Hosts(bottle.Egress, bottle.SSH)
+	if err != nil {
+		return nil, err
+	}
+	reach, err := supervise.ReachWarnings(hosts, spec.Lookup)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +125,7 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 		Anthropic: backend.PlanAnthropic{Upstream: upstream, Credential: credential, ServerTools: bottle.Anthropic.ServerTools},
 		Limits:    spec.Limits,
 		Command:   command(spec),
-		Warnings:  slices.Concat(things.Warnings, warnings(spec, choice, credential)),
+		Warnings:  slices.Concat(things.Warnings, reach, warnings(spec, choice, credential)),
 
 		RemoteControl: spec.RemoteControl,
 		Debug:         bottle.Debug,

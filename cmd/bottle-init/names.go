@@ -108,11 +108,19 @@ func (n *names) lookup(name string) (netip.Addr, bool) {
 // suffix finds the allowed suffix that a name is below.
 func (n *names) suffix(name string) (neck.Name, bool) {
 	for _, suffix := range n.suffixes {
-		if strings.HasSuffix(name, "."+canonical(suffix.Host)) {
+		if suffix.Host == "" && public(name) || suffix.Host != "" && strings.HasSuffix(name, "."+canonical(suffix.Host)) {
 			return suffix, true
 		}
 	}
 	return neck.Name{}, false
+}
+
+// public says that a name can be one of the internet's. The host decides: this
+// keeps what is asked for by itself, such as addresses turned round, from taking
+// up addresses.
+func public(name string) bool {
+	at := strings.LastIndexByte(name, '.')
+	return at > 0 && !slices.Contains([]string{"arpa", "bottle", "home", "internal", "lan", "local", "localhost"}, name[at+1:])
 }
 
 // add makes a host known and listens for it. n.mu is held.

@@ -162,7 +162,7 @@ func (a *application) manifestOptions() (manifest.Options, error) {
 	}
 	return manifest.Options{
 		Home: home, Cwd: cwd, HostFile: manifest.DefaultHostFile,
-		CheckEgress: func(rule string) error { _, err := egress.ParseRule(rule); return err },
+		CheckEgress: func(wish backend.Egress) error { _, err := egress.Rules(wish); return err },
 	}, nil
 }
 

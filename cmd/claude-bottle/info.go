@@ -69,6 +69,15 @@ func (a *application) printInfo(m *backend.Manifest, limits backend.Limits) erro
 	for _, rule := range m.Bottle.Egress.Allow {
 		row("egress", rule)
 	}
+	for _, preset := range m.Bottle.Egress.Presets {
+		row("egress", "preset "+preset)
+	}
+	for _, private := range m.Bottle.Egress.Private {
+		row("egress", private.Host+" also at "+private.Range)
+	}
+	if m.Bottle.Egress.Mode == backend.EgressOpen {
+		row("egress", "open: every public host")
+	}
 	for _, entry := range m.Bottle.SSH {
 		row("ssh", entry.Host+" with "+entry.IdentityFile)
 	}
