@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -307,6 +309,9 @@ func FuzzHello(f *testing.F) {
 	for _, game := range hellos() {
 		f.Add(game.sent)
 	}
+	for _, sent := range realHellos(f) {
+		f.Add(sent)
+	}
 	f.Add(record(realHello(f, &tls.Config{ServerName: dialledName})))
 	f.Add(record(realHello(f, &tls.Config{ServerName: dialledName, MaxVersion: tls.VersionTLS12})))
 	f.Fuzz(func(t *testing.T, sent []byte) {
@@ -331,4 +336,41 @@ func FuzzHello(f *testing.F) {
 			t.Errorf("to crypto/tls it is for %q", seen.ServerName)
 		}
 	})
+}
+
+// realHellos are what programs of Debian 12 and others send first, recorded.
+func realHellos(t testing.TB) map[string][]byte {
+	t.Helper()
+	files, err := filepath.Glob("testdata/hellos/*")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("recorded hellos are %v, %v", files, err)
+	}
+	list := map[string][]byte{}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list[filepath.Base(file)] = data
+	}
+	return list
+}
+
+func TestT39_HellosOfRealProgramsAreUnderstood(t *testing.T) {
+	for program, sent := range realHellos(t) {
+		message, err := readHello(bytes.NewReader(sent))
+		if err != nil {
+			t.Errorf("%s: %v", program, err)
+			continue
+		}
+		if err := checkHello(message, dialledName); err != nil {
+			t.Errorf("%s: %v", program, err)
+		}
+		if err := checkHello(message, "evil.org"); !errdefs.IsPermissionDenied(err) {
+			t.Errorf("%s to another host: %v", program, err)
+		}
+		if got := record(message); !bytes.Equal(got[recordHeader:], sent[recordHeader:]) {
+			t.Errorf("%s: another hello would go on", program)
+		}
+	}
 }

@@ -172,5 +172,5 @@ func (t *tunnel) CloseWrite() error {
 	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
-	return t.Conn.Close()
+	return t.Close()
 }

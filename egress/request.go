@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -36,7 +38,8 @@ type requests struct {
 	ready []byte // checked, not yet read
 	body  int64  // bytes of a body, or of a chunk, that may pass as they are
 	next  func() error
-	err   error // why no more comes; set once
+	// reason says why no more comes, to whoever closes the connection.
+	reason atomic.Pointer[error]
 }
 
 func newRequests(conn net.Conn, name string) *requests {
@@ -57,13 +60,13 @@ func (r *requests) Read(p []byte) (int, error) {
 			n, err := r.from.Read(p[:min(int64(len(p)), r.body)])
 			r.body -= int64(n)
 			return n, err
-		case r.err != nil:
-			return 0, r.err
+		case r.reason.Load() != nil:
+			return 0, io.EOF
 		}
-		if err := r.next(); err != nil {
-			if errdefs.IsPermissionDenied(err) {
-				r.err = err
-			}
+		if err := r.next(); errdefs.IsPermissionDenied(err) {
+			r.reason.Store(&err)
+			return 0, io.EOF // so that the server says nothing: we do
+		} else if err != nil {
 			return 0, err
 		}
 	}
@@ -72,13 +75,14 @@ func (r *requests) Read(p []byte) (int, error) {
 // refused says why the connection was ended, and answers so. It is called when
 // nobody reads or writes any more.
 func (r *requests) refused() error {
-	if r.err == nil {
+	reason := r.reason.Load()
+	if reason == nil {
 		return nil
 	}
-	text := "claude-bottle: " + r.err.Error() + "\n"
+	text := "claude-bottle: " + (*reason).Error() + "\n"
 	_ = r.SetWriteDeadline(time.Now().Add(time.Second))
 	_, _ = fmt.Fprintf(r.Conn, "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(text), text)
-	return r.err
+	return *reason
 }
 
 // until reads up to the mark and returns all before and with it. What fails, but
