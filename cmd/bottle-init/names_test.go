@@ -214,3 +214,35 @@ func TestT36_DNSIsAnsweredFromThePolicyAlone(t *testing.T) {
 		t.Errorf("a denied name was told %d times", told["secret.evil.org"])
 	}
 }
+
+func TestAnOpenBottleHasAnAddressForEveryPublicName(t *testing.T) {
+	p := port(t)
+	n, host := newTestNames(t, neck.Name{Host: "example.com", Ports: []uint16{p}}, neck.Name{Suffix: true, Ports: []uint16{p}})
+	first, _ := n.lookup("example.com")
+	if !netip.MustParsePrefix(exactPrefix).Contains(first) {
+		t.Errorf("a name of the list is %v", first)
+	}
+	address, ok := n.lookup("Any.Name.example.")
+	if !ok || !netip.MustParsePrefix(wildcardPrefix).Contains(address) {
+		t.Fatalf("any.name.example is %v, %v", address, ok)
+	}
+	for _, denied := range []string{"", ".", "com", "vm", "localhost", "x.localhost", "x.bottle", "1.0.0.127.in-addr.arpa", "printer.local", ".com"} {
+		if address, ok := n.lookup(denied); ok {
+			t.Errorf("%q is %v", denied, address)
+		}
+	}
+	conn, err := net.Dial("tcp4", netip.AddrPortFrom(address, p).String())
+	if err == nil {
+		_, _ = io.ReadAll(conn)
+		_ = conn.Close()
+	} else if !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatal(err)
+	}
+	if got := host.all(); len(got) != 1 || got[0].Host != "any.name.example" {
+		t.Errorf("asked %+v", got)
+	}
+	n.set(table()) // closed again
+	if address, ok := n.lookup("any.name.example"); ok {
+		t.Errorf("any.name.example is still %v", address)
+	}
+}
