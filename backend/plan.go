@@ -27,6 +27,7 @@ type Plan struct {
 	Env       []EnvVariable  `json:"env"`
 	Egress    []PlanHost     `json:"egress"`
 	Anthropic PlanAnthropic  `json:"anthropic"`
+	Routes    []PlanRoute    `json:"routes,omitempty"`
 	Limits    Limits         `json:"limits"`
 	Command   []string       `json:"command"`
 	Warnings  []string       `json:"warnings"`

@@ -119,6 +119,7 @@ func (p *Plan) printReach(row func(string, string, ...any)) {
 	for _, tool := range p.Anthropic.ServerTools {
 		row("anthropic", "server tool allowed: %s", Printable(tool))
 	}
+	p.printRoutes(row)
 	if len(p.Egress) == 0 {
 		row("hosts", "none")
 	}

@@ -61,6 +61,8 @@ func (k CredentialKind) Variable() string {
 type Secrets struct {
 	Env        map[string]Secret
 	Credential Secret
+	// Routes are the secrets of the planned routes, by name.
+	Routes map[string]RouteSecret
 }
 
 // CheckSecrets says what ResolveSecrets would miss on the host, before anybody is

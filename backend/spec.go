@@ -104,6 +104,8 @@ type BottleFile struct {
 	Resources Resources         `yaml:"resources,omitempty" json:"resources"`
 	Projects  []string          `yaml:"projects,omitempty" json:"projects,omitempty" jsonschema:"description=Directories whose own agent files may name this bottle."`
 	Debug     bool              `yaml:"debug,omitempty" json:"debug,omitempty" jsonschema:"description=Gives ptrace and process_vm_* back to the agent."`
+
+	Credentials []CredentialEntry `yaml:"credentials,omitempty" json:"credentials,omitempty" jsonschema:"description=HTTP services that the agent may use with secrets that stay on the host."`
 }
 
 // AnthropicFile is what the bottle file says of the Anthropic API.

@@ -24,10 +24,14 @@ type checkedBody struct {
 // Close implements io.Closer.
 func (checkedBody) Close() error { return nil }
 
+// serverSide is what Anthropic's servers may do for the agent, by the names of
+// anthropic.serverTools.
+type serverSide struct{ tools []string }
+
 // checkBody reads the body, and looks in it for what would make Anthropic's
 // servers fetch for the agent: that is a way out past the bottle's egress. It
 // goes upstream decoded, so that both ends read the same.
-func (g *Gateway) checkBody(r *http.Request) (checkedBody, error) {
+func (s serverSide) checkBody(r *http.Request) (checkedBody, error) {
 	var reader io.Reader = r.Body
 	switch encoding := r.Header.Get("Content-Encoding"); encoding {
 	case "", "identity":
@@ -47,7 +51,7 @@ func (g *Gateway) checkBody(r *http.Request) (checkedBody, error) {
 	if len(data) > maxBody {
 		return checkedBody{}, fmt.Errorf("body larger than %s: %w", backend.Bytes(maxBody), errdefs.ErrResourceExhausted)
 	}
-	if err := g.checkRequest(data); err != nil {
+	if err := s.checkRequest(data); err != nil {
 		return checkedBody{}, err
 	}
 	r.Header.Del("Content-Encoding")
@@ -62,8 +66,8 @@ var localTools = []string{"custom", "bash_", "text_editor_", "computer_", "memor
 
 // checkRequest walks the JSON token by token, so that a key that stands there
 // twice is seen twice.
-func (g *Gateway) checkRequest(data []byte) error {
-	w := jsonWalk{decoder: json.NewDecoder(bytes.NewReader(data)), visit: g.checkValue}
+func (s serverSide) checkRequest(data []byte) error {
+	w := jsonWalk{decoder: json.NewDecoder(bytes.NewReader(data)), visit: s.checkValue}
 	if err := w.value(nil); err != nil {
 		return err
 	}
@@ -74,21 +78,21 @@ func (g *Gateway) checkRequest(data []byte) error {
 }
 
 // checkValue judges one value by where it stands.
-func (g *Gateway) checkValue(path []string, token json.Token) error {
+func (s serverSide) checkValue(path []string, token json.Token) error {
 	text, _ := token.(string)
 	switch {
 	case len(path) == 1 && path[0] == "mcp_servers":
-		return g.needs("mcp", "mcp_servers")
+		return s.needs("mcp", "mcp_servers")
 	case matchPath(path, "tools", "*", "type"):
 		for _, local := range localTools {
 			if strings.HasPrefix(text, local) {
 				return nil
 			}
 		}
-		return g.needs(text, "a tool of type "+backend.Printable(text))
+		return s.needs(text, "a tool of type "+backend.Printable(text))
 	case len(path) >= 4 && path[0] == "messages" && path[len(path)-2] == "source" && path[len(path)-1] == "type" && !throughInput(path):
 		if text == "url" || text == "file" {
-			return g.needs(text, "a source of type "+text)
+			return s.needs(text, "a source of type "+text)
 		}
 	}
 	return nil
@@ -106,8 +110,8 @@ func throughInput(path []string) bool {
 
 // needs says no unless the bottle file lists the name, or the name's beginning
 // as in web_search for web_search_20250305.
-func (g *Gateway) needs(name, what string) error {
-	for _, listed := range g.options.ServerTools {
+func (s serverSide) needs(name, what string) error {
+	for _, listed := range s.tools {
 		if name == listed || strings.HasPrefix(name, listed+"_") {
 			return nil
 		}

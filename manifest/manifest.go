@@ -39,6 +39,8 @@ type Options struct {
 	HostFile string
 	// CheckEgress judges what a bottle says under egress; nil takes all.
 	CheckEgress func(wish backend.Egress) error
+	// CheckCredentials judges the entries of credentials; nil takes all.
+	CheckCredentials func(entries []backend.CredentialEntry) error
 }
 
 // Path is where the user's own file of that kind and name lies.
@@ -216,6 +218,11 @@ func (l *loader) bottle(name string) (backend.BottleFile, error) {
 func (l *loader) checkRules(bottle backend.BottleFile) error {
 	if _, err := Limits(bottle.Resources); err != nil {
 		return fmt.Errorf("bottle %s: %w", bottle.Name, err)
+	}
+	if l.options.CheckCredentials != nil {
+		if err := l.options.CheckCredentials(bottle.Credentials); err != nil {
+			return fmt.Errorf("bottle %s: %w", bottle.Name, err)
+		}
 	}
 	if l.options.CheckEgress == nil {
 		return nil

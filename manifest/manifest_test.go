@@ -97,7 +97,7 @@ func TestMistakesNameFileAndLine(t *testing.T) {
 	for name, test := range map[string]struct{ front, want string }{
 		"unknown key":         {"image: x\negres: {}", "bottles/b.md:3: unknown key egres: did you mean egress?"},
 		"unknown nested key":  {"egress:\n  alow: []", "bottles/b.md:3: unknown key alow: did you mean allow?"},
-		"nothing near":        {"zzzzzzzz: 1", "bottles/b.md:2: unknown key zzzzzzzz: known are anthropic, debug, egress"},
+		"nothing near":        {"zzzzzzzz: 1", "bottles/b.md:2: unknown key zzzzzzzz: known are anthropic, credentials, debug, egress"},
 		"mounts":              {"mounts: [/]", "bottles/b.md:2: unknown key mounts"},
 		"network":             {"network: host", "bottles/b.md:2: unknown key network"},
 		"annotation":          {"annotations: {dev.gvisor.flag.host-uds: all}", "bottles/b.md:2: unknown key annotations"},

@@ -23,7 +23,8 @@ func merge(base, over backend.BottleFile) backend.BottleFile {
 		Anthropic: backend.AnthropicFile{
 			ServerTools: appendNew(base.Anthropic.ServerTools, over.Anthropic.ServerTools),
 		},
-		SSH: slices.Clone(over.SSH),
+		Credentials: mergeCredentials(base.Credentials, over.Credentials),
+		SSH:         slices.Clone(over.SSH),
 		Resources: backend.Resources{
 			Memory:    cmp.Or(over.Resources.Memory, base.Resources.Memory),
 			CPUs:      cmp.Or(over.Resources.CPUs, base.Resources.CPUs),
@@ -39,6 +40,17 @@ func merge(base, over backend.BottleFile) backend.BottleFile {
 	for _, entry := range base.SSH {
 		if !slices.ContainsFunc(over.SSH, func(other backend.SSHEntry) bool { return other.Host == entry.Host }) {
 			merged.SSH = append(merged.SSH, entry)
+		}
+	}
+	return merged
+}
+
+// mergeCredentials takes an entry of base whose name over does not have.
+func mergeCredentials(base, over []backend.CredentialEntry) []backend.CredentialEntry {
+	merged := slices.Clone(over)
+	for _, entry := range base {
+		if !slices.ContainsFunc(over, func(other backend.CredentialEntry) bool { return other.Name == entry.Name }) {
+			merged = append(merged, entry)
 		}
 	}
 	return merged

@@ -36,6 +36,7 @@ func settingsInputs(spec backend.Spec) ([]backend.Input, error) {
 	settings := []byte(`{"permissions": {"defaultMode": "bypassPermissions"}, "skipDangerousModePermissionPrompt": true}` + "\n")
 	git := fmt.Appendf(nil, "[safe]\n\tdirectory = *\n[user]\n\tname = claude (%s)\n\temail = claude@%s.bottle.invalid\n[init]\n\tdefaultBranch = main\n",
 		spec.Manifest.Agent.Name, spec.BottleName())
+	git = append(git, gitRoutes(spec.Manifest.Bottle)...)
 	home, err := built(backend.Input{
 		Kind: backend.InputSettings, Name: "home settings", Place: backend.PlaceHome,
 		Files: 2, Bytes: int64(len(state) + len(git)),

@@ -27,6 +27,8 @@ type Config struct {
 	// Anthropic and Credential are for the gateway.
 	Anthropic  backend.PlanAnthropic `json:"anthropic"`
 	Credential string                `json:"credential"`
+	// Routes are the credentials of the bottle file.
+	Routes []RouteConfig `json:"routes,omitempty"`
 	// Discard throws the work away at the end.
 	Discard bool `json:"discard"`
 	// Backend is what the backend needs to open the bottle's Sandbox.

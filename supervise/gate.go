@@ -16,7 +16,7 @@ import (
 	"github.com/containerd/log"
 )
 
-// gatewayPort is where the gateway listens inside.
+// gatewayPort is where routes listen inside.
 const gatewayPort = 80
 
 // auditLog is the name of the audit log in the state directory.
@@ -24,10 +24,11 @@ const auditLog = "egress.jsonl"
 
 // gate is what every connection out of the bottle passes.
 type gate struct {
-	hosts   []backend.PlanHost
-	screen  *egress.Screen
-	gateway *egress.Gateway
-	audit   *egress.Audit
+	hosts  []backend.PlanHost
+	screen *egress.Screen
+	routes *routes
+	notes  *notes
+	audit  *egress.Audit
 }
 
 // newGate opens the gate of a bottle. The caller closes it.
@@ -36,16 +37,12 @@ func newGate(config Config) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{hosts: config.Hosts, audit: audit}
+	g := &gate{hosts: config.Hosts, notes: new(notes), audit: audit}
 	proxy, err := egress.NewProxy(os.LookupEnv)
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
 	}
-	g.gateway, err = egress.NewGateway(egress.GatewayOptions{
-		Upstream: config.Anthropic.Upstream, Kind: config.Anthropic.Credential,
-		Credential: backend.NewSecret(config.Credential), ServerTools: config.Anthropic.ServerTools,
-		Log: func(event egress.Event) { _ = audit.Log(event) },
-	})
+	g.routes, err = newRoutes(config, g.notes, func(event egress.Event) { _ = audit.Log(event) })
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
 	}
@@ -59,13 +56,13 @@ func newGate(config Config) (*gate, error) {
 
 func (g *gate) close() {
 	g.screen.Close()
-	g.gateway.Close()
+	g.routes.close()
 	_ = g.audit.Close()
 }
 
 // names is what PID 1 answers and listens for.
 func (g *gate) names() neck.Names {
-	table := neck.Names{Entries: []neck.Name{{Host: egress.GatewayHost, Ports: []uint16{gatewayPort}}}}
+	table := neck.Names{Entries: g.routes.names()}
 	for _, host := range g.hosts {
 		name, suffix := strings.CutPrefix(host.Host, "*.")
 		if host.Host == egress.Everywhere {
@@ -93,11 +90,13 @@ func (s *supervisor) fromBottle(ctx context.Context, request neck.Request, strea
 
 func (g *gate) dial(ctx context.Context, request neck.Request, stream neck.Stream) {
 	name, err := egress.Canonical(request.Host)
-	if err == nil && name == egress.GatewayHost && request.Port == gatewayPort {
-		if stream.Accept() == nil {
-			g.gateway.Serve(stream)
+	if err == nil {
+		if route := g.routes.find(name, request.Port); route != nil {
+			if stream.Accept() == nil {
+				route.Serve(stream)
+			}
+			return
 		}
-		return
 	}
 	if err := g.screen.Serve(ctx, request.Host, request.Port, stream); err != nil {
 		log.G(ctx).WithError(err).Info("refuse connection")

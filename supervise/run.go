@@ -127,6 +127,7 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 		}
 	})
 	group.Go(func() { s.serveControl(ctx, control) })
+	group.Go(func() { s.policy.routes.keepFresh(ctx) })
 	group.Go(func() {
 		s.serveClient(ctx, launcher)
 		s.end() // ephemeral: without its launcher it goes

@@ -77,13 +77,14 @@ func Start(ctx context.Context, launch Launch) (*Client, error) {
 }
 
 // environment is what a supervisor needs of ours: where the network's
-// certificates and proxies are. Nothing of it reaches the bottle.
+// certificates and proxies are, and the home of commands that renew secrets.
+// Nothing of it reaches the bottle.
 func environment(ours []string) []string {
 	list := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOTRACEBACK=none"}
 	for _, variable := range ours {
 		name, _, _ := bytes.Cut([]byte(variable), []byte("="))
 		switch string(name) {
-		case "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy":
+		case "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy":
 			list = append(list, variable)
 		}
 	}

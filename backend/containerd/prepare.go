@@ -98,6 +98,10 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 	if err != nil {
 		return nil, err
 	}
+	routes, err := supervise.Routes(bottle.Credentials)
+	if err != nil {
+		return nil, err
+	}
 	env, err := provision.Environment(spec, credential)
 	if err != nil {
 		return nil, err
@@ -123,9 +127,10 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 		Env:       env,
 		Egress:    hosts,
 		Anthropic: backend.PlanAnthropic{Upstream: upstream, Credential: credential, ServerTools: bottle.Anthropic.ServerTools},
+		Routes:    routes,
 		Limits:    spec.Limits,
 		Command:   command(spec),
-		Warnings:  slices.Concat(things.Warnings, reach, warnings(spec, choice, credential)),
+		Warnings:  slices.Concat(things.Warnings, reach, warnings(spec, choice, credential), routeWarnings(routes, hosts)),
 
 		RemoteControl: spec.RemoteControl,
 		Debug:         bottle.Debug,

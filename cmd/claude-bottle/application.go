@@ -163,6 +163,10 @@ func (a *application) manifestOptions() (manifest.Options, error) {
 	return manifest.Options{
 		Home: home, Cwd: cwd, HostFile: manifest.DefaultHostFile,
 		CheckEgress: func(wish backend.Egress) error { _, err := egress.Rules(wish); return err },
+		CheckCredentials: func(entries []backend.CredentialEntry) error {
+			_, err := egress.ParseRoutes(entries)
+			return err
+		},
 	}, nil
 }
 

@@ -16,6 +16,9 @@ func (a *application) preflight(ctx context.Context, o startOptions, options man
 	if err := backend.CheckSecrets(plan, a.lookup); err != nil {
 		return backend.Secrets{}, err
 	}
+	if err := a.checkRoutes(plan, options.Home); err != nil {
+		return backend.Secrets{}, err
+	}
 	if !a.quiet || !o.yes {
 		if done, err := o.output.structured(a.err, plan); err != nil {
 			return backend.Secrets{}, err
@@ -37,7 +40,12 @@ func (a *application) preflight(ctx context.Context, o startOptions, options man
 			return backend.Secrets{}, errDeclined
 		}
 	}
-	return backend.ResolveSecrets(plan, a.lookup, func(prompt string) (string, error) { return a.ask(ctx, tty, prompt) })
+	secrets, err := backend.ResolveSecrets(plan, a.lookup, func(prompt string) (string, error) { return a.ask(ctx, tty, prompt) })
+	if err != nil {
+		return backend.Secrets{}, err
+	}
+	secrets.Routes, err = a.readRoutes(ctx, plan, options.Home)
+	return secrets, err
 }
 
 // approveProject asks for an agent file that comes with the repository, once

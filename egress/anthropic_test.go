@@ -60,7 +60,7 @@ type agent struct {
 	events *[]Event
 }
 
-func newAgent(t *testing.T, options GatewayOptions) agent {
+func newAgent(t *testing.T, options AnthropicOptions) agent {
 	t.Helper()
 	var mu sync.Mutex
 	events := new([]Event)
@@ -72,7 +72,7 @@ func newAgent(t *testing.T, options GatewayOptions) agent {
 	if options.Credential.Empty() {
 		options.Kind, options.Credential = backend.CredentialAPIKey, backend.NewSecret(ourKey)
 	}
-	gateway, err := NewGateway(options)
+	gateway, err := NewAnthropic(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestT29_TheUsersKeyReplacesWhateverTheAgentSends(t *testing.T) {
 		{backend.CredentialOAuth, "", "Bearer " + ourKey},
 	} {
 		upstream := newAPI(t, nil)
-		a := newAgent(t, GatewayOptions{Upstream: upstream.URL, Kind: test.kind, Credential: backend.NewSecret(ourKey)})
+		a := newAgent(t, AnthropicOptions{Upstream: upstream.URL, Kind: test.kind, Credential: backend.NewSecret(ourKey)})
 		a.do("POST", "/v1/messages", http.Header{
 			"X-Api-Key": {theirKey, theirKey}, "Authorization": {"Bearer " + theirKey}, "x-api-key": {theirKey}, "Proxy-Authorization": {theirKey},
 			"Cookie": {theirKey}, "Anthropic-Version": {"2023-06-01"}, "Connection": {"Anthropic-Version"},
@@ -149,7 +149,7 @@ func TestT29_TheUsersKeyReplacesWhateverTheAgentSends(t *testing.T) {
 
 func TestT29_OnlyWhatClaudeNeedsIsOpen(t *testing.T) {
 	upstream := newAPI(t, nil)
-	a := newAgent(t, GatewayOptions{Upstream: upstream.URL})
+	a := newAgent(t, AnthropicOptions{Upstream: upstream.URL})
 	for _, open := range []string{
 		"POST /v1/messages", "POST /v1/messages?beta=true", "POST /v1/messages/count_tokens", "GET /v1/models", "GET /api/hello", "HEAD /api/hello",
 	} {
@@ -197,7 +197,7 @@ func TestT29_WhatMakesTheProviderFetchIsRefused(t *testing.T) {
 	}
 	for _, test := range tests {
 		upstream := newAPI(t, nil)
-		a := newAgent(t, GatewayOptions{Upstream: upstream.URL})
+		a := newAgent(t, AnthropicOptions{Upstream: upstream.URL})
 		if status := a.post(test.body); status != http.StatusForbidden || upstream.heard() != 0 {
 			t.Errorf("%s: status %d, %d requests upstream", test.name, status, upstream.heard())
 		}
@@ -215,7 +215,7 @@ func TestT29_WhatMakesTheProviderFetchIsRefused(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &problem); err != nil || problem.Error.Type != "permission_error" || !strings.Contains(problem.Error.Message, "serverTools") {
 			t.Errorf("%s: the refusal %q names no remedy", test.name, text)
 		}
-		listed := newAgent(t, GatewayOptions{Upstream: upstream.URL, ServerTools: []string{test.tool}})
+		listed := newAgent(t, AnthropicOptions{Upstream: upstream.URL, ServerTools: []string{test.tool}})
 		if status := listed.post(test.body); status != http.StatusOK || upstream.heard() != 1 {
 			t.Errorf("%s, listed: status %d", test.name, status)
 		}
@@ -227,7 +227,7 @@ func TestT29_WhatMakesTheProviderFetchIsRefused(t *testing.T) {
 
 func TestBodiesGoUpstreamAsTheyWereRead(t *testing.T) {
 	upstream := newAPI(t, nil)
-	a := newAgent(t, GatewayOptions{Upstream: upstream.URL})
+	a := newAgent(t, AnthropicOptions{Upstream: upstream.URL})
 	const body = `{"tools":[{"name":"x"},{"type":"bash_20250124"}],"messages":[{"role":"user","content":[` +
 		`{"type":"tool_use","input":{"source":{"type":"url"}}},{"type":"image","source":{"type":"base64","data":""}}]}]}`
 	if status := a.post(body); status != http.StatusOK || upstream.bodies[0] != body {
@@ -252,7 +252,7 @@ func TestBodiesGoUpstreamAsTheyWereRead(t *testing.T) {
 
 func TestT29_APackedBombIsRefused(t *testing.T) {
 	upstream := newAPI(t, nil)
-	a := newAgent(t, GatewayOptions{Upstream: upstream.URL})
+	a := newAgent(t, AnthropicOptions{Upstream: upstream.URL})
 	var packed bytes.Buffer
 	writer := gzip.NewWriter(&packed)
 	_, _ = writer.Write([]byte(`"`))
@@ -318,7 +318,7 @@ func TestT30_TheKeyNeverComesBack(t *testing.T) {
 	for name, answer := range tests {
 		t.Run(name, func(t *testing.T) {
 			upstream := newAPI(t, answer)
-			a := newAgent(t, GatewayOptions{Upstream: upstream.URL})
+			a := newAgent(t, AnthropicOptions{Upstream: upstream.URL})
 			response, text := a.do("POST", "/v1/messages", nil, []byte("{}"))
 			for _, header := range []http.Header{response.Header, response.Trailer} {
 				for key, values := range header {
@@ -342,7 +342,7 @@ func TestT30_ARedirectIsNotFollowed(t *testing.T) {
 	upstream := newAPI(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 	})
-	a := newAgent(t, GatewayOptions{Upstream: upstream.URL})
+	a := newAgent(t, AnthropicOptions{Upstream: upstream.URL})
 	if status := a.post("{}"); status != http.StatusBadGateway || elsewhere.heard() != 0 {
 		t.Errorf("status %d, %d requests elsewhere", status, elsewhere.heard())
 	}
@@ -357,7 +357,7 @@ func TestEventsAreStreamedAsTheyCome(t *testing.T) {
 			<-next
 		}
 	})
-	a := newAgent(t, GatewayOptions{Upstream: upstream.URL})
+	a := newAgent(t, AnthropicOptions{Upstream: upstream.URL})
 	request, _ := http.NewRequestWithContext(t.Context(), "POST", "http://"+GatewayHost+"/v1/messages", strings.NewReader("{}"))
 	response, err := a.client.Do(request)
 	if err != nil {
@@ -376,7 +376,7 @@ func TestEventsAreStreamedAsTheyCome(t *testing.T) {
 func TestAnUpstreamThatIsDownIsSaid(t *testing.T) {
 	upstream := newAPI(t, nil)
 	upstream.Close()
-	a := newAgent(t, GatewayOptions{Upstream: upstream.URL})
+	a := newAgent(t, AnthropicOptions{Upstream: upstream.URL})
 	response, text := a.do("POST", "/v1/messages", nil, []byte("{}"))
 	if response.StatusCode != http.StatusBadGateway || !strings.Contains(text, "the API can't be reached") {
 		t.Errorf("%d %s", response.StatusCode, text)
@@ -385,7 +385,7 @@ func TestAnUpstreamThatIsDownIsSaid(t *testing.T) {
 
 func TestUpstreamsThatAreRefused(t *testing.T) {
 	for _, upstream := range []string{"", "api.anthropic.com", "ftp://api.anthropic.com", "https://", "://", "http://[::1"} {
-		if _, err := NewGateway(GatewayOptions{Upstream: upstream}); err == nil {
+		if _, err := NewAnthropic(AnthropicOptions{Upstream: upstream}); err == nil {
 			t.Errorf("%q is taken", upstream)
 		}
 	}
@@ -408,7 +408,7 @@ func FuzzScanner(f *testing.F) {
 func FuzzCheckRequest(f *testing.F) {
 	f.Add([]byte(`{"tools":[{"type":"web_search_20250305"}]}`))
 	f.Add([]byte(`{"messages":[{"content":[{"source":{"type":"url"}}]}],"mcp_servers":null}`))
-	g := &Gateway{}
+	g := serverSide{}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if g.checkRequest(data) != nil {
 			return

@@ -1,0 +1,52 @@
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/supervise"
+	"github.com/containerd/errdefs"
+)
+
+var _ backend.Reporter = (*bottle)(nil)
+
+// Report implements backend.Reporter.
+func (b *bottle) Report(ctx context.Context) (backend.Report, error) {
+	if b.supervisor == nil {
+		return backend.Report{}, fmt.Errorf("ask for report: the bottle has no supervisor: %w", errdefs.ErrNotFound)
+	}
+	return b.supervisor.Report(ctx)
+}
+
+// routeConfigs are the planned routes with their secrets, for the supervisor.
+func routeConfigs(routes []backend.PlanRoute, secrets backend.Secrets) []supervise.RouteConfig {
+	configs := make([]supervise.RouteConfig, 0, len(routes))
+	for _, route := range routes {
+		secret := secrets.Routes[route.Name]
+		configs = append(configs, supervise.RouteConfig{Route: route, Secret: secret.Secret.Reveal(), Expires: secret.Expires})
+	}
+	return configs
+}
+
+// routeWarnings names hosts that a route makes needless, and that are a way
+// around what the route forbids.
+func routeWarnings(routes []backend.PlanRoute, hosts []backend.PlanHost) []string {
+	var found []string
+	for _, route := range routes {
+		upstream, err := url.Parse(route.Upstream)
+		if err != nil {
+			continue
+		}
+		for _, host := range hosts {
+			suffix, wild := strings.CutPrefix(host.Host, "*")
+			if host.Because == "ssh" || host.Host != upstream.Hostname() && !(wild && strings.HasSuffix(upstream.Hostname(), suffix)) {
+				continue
+			}
+			found = append(found, fmt.Sprintf("egress.allow has %s, which credentials has a route for: past the route the agent can use an account of its own there, and nothing limits paths.", host.Host))
+		}
+	}
+	return found
+}
