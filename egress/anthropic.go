@@ -62,7 +62,7 @@ func NewAnthropic(options AnthropicOptions) (*Route, error) {
 		Name: anthropicName, Upstream: upstream, Title: "the API", Authentication: authentication,
 		Credential: func() backend.Secret { return secret },
 		Admit:      serverSide{options.ServerTools}.admit,
-		Fail:       writeError, Log: options.Log, Refused: refused,
+		Problem:    problem, Log: options.Log, Refused: refused,
 	}), nil
 }
 
@@ -83,18 +83,17 @@ func (s serverSide) admit(request *http.Request) error {
 	return nil
 }
 
-// writeError answers as the API does.
-func writeError(w http.ResponseWriter, status int, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	type problem struct {
+// problem is an error as the API words it.
+func problem(status int, message string) (contentType string, body []byte) {
+	type detail struct {
 		Type    string `json:"type"`
 		Message string `json:"message"`
 	}
-	_ = json.NewEncoder(w).Encode(struct {
-		Type  string  `json:"type"`
-		Error problem `json:"error"`
-	}{"error", problem{errorType(status), message}})
+	body, _ = json.Marshal(struct { // of strings alone: it can't fail
+		Type  string `json:"type"`
+		Error detail `json:"error"`
+	}{"error", detail{errorType(status), message}})
+	return "application/json", body
 }
 
 func errorType(status int) string {

@@ -203,6 +203,6 @@ func OpenRoute(plan backend.PlanRoute, credential func() backend.Secret, log fun
 	return NewRoute(RouteOptions{
 		Name: plan.Name, Upstream: upstream, Title: upstream.Host,
 		Authentication: Authentication{plan.Header, plan.Scheme, plan.User},
-		Credential:     credential, Admit: admit, Fail: failPlainly, NoChallenge: plan.Kind.Git(), Log: log, Refused: refused,
+		Credential:     credential, Admit: admit, Problem: plainProblem, Log: log, Refused: refused,
 	}), nil
 }

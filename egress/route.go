@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -33,11 +34,8 @@ type RouteOptions struct {
 	// Admit judges a request, and may read and replace its body. It refuses
 	// with PermissionDenied, ResourceExhausted or another error.
 	Admit func(*http.Request) error
-	// Fail answers with an error in the form that clients of the upstream know.
-	Fail func(w http.ResponseWriter, status int, message string)
-	// NoChallenge turns upstream's 401 into a 403, at which clients don't ask
-	// for a password: the agent has none that would help.
-	NoChallenge bool
+	// Problem puts an error into the form that clients of the upstream know.
+	Problem func(status int, message string) (contentType string, body []byte)
 	// Log hears of every request, Refused of every 401.
 	Log     func(Event)
 	Refused func(status int)
@@ -111,7 +109,7 @@ func (r *Route) serve(w http.ResponseWriter, request *http.Request) {
 		}
 		reason := "claude-bottle: " + err.Error()
 		r.log(request, false, reason, status)
-		r.options.Fail(w, status, reason)
+		r.fail(w, status, reason)
 		return
 	}
 	ctx := context.WithValue(request.Context(), secretKey{}, r.options.Credential())
@@ -158,9 +156,8 @@ func (r *Route) checkResponse(response *http.Response) error {
 	secret := secretOf(response.Request)
 	if response.StatusCode == http.StatusUnauthorized && !secret.Empty() {
 		r.options.Refused(response.StatusCode)
-		if r.options.NoChallenge {
-			return r.unchallenged(response)
-		}
+		r.unchallenge(response)
+		return nil
 	}
 	if err := r.checkRedirect(response); err != nil {
 		return err
@@ -212,15 +209,16 @@ func (r *Route) checkRedirect(response *http.Response) error {
 	return nil
 }
 
-// unchallenged says in the place of a 401 what nobody inside can mend.
-func (r *Route) unchallenged(response *http.Response) error {
+// unchallenge turns upstream's 401 into a 403 that says what nobody inside can
+// mend: at a 401 clients ask for a password that would not help, or try for
+// minutes.
+func (r *Route) unchallenge(response *http.Response) {
 	_ = response.Body.Close()
-	text := "claude-bottle: " + r.options.Title + " refused the credential of this route (401); only the user outside can renew it\n"
+	contentType, body := r.options.Problem(http.StatusForbidden, "claude-bottle: "+r.options.Title+" refused the credential (401); only the user outside can renew it")
 	response.StatusCode = http.StatusForbidden
-	response.Header = http.Header{"Content-Type": {"text/plain; charset=utf-8"}}
-	response.ContentLength, response.TransferEncoding, response.Trailer = int64(len(text)), nil, nil
-	response.Body = io.NopCloser(strings.NewReader(text))
-	return nil
+	response.Header = http.Header{"Content-Type": {contentType}}
+	response.ContentLength, response.TransferEncoding, response.Trailer = int64(len(body)), nil, nil
+	response.Body = io.NopCloser(bytes.NewReader(body))
 }
 
 // answer is a body whose trailers, which can't be scanned before they go, are
@@ -260,7 +258,7 @@ func (r *Route) upstreamFailed(w http.ResponseWriter, request *http.Request, err
 		reason = "claude-bottle: " + err.Error()
 	}
 	r.log(request, false, reason, http.StatusBadGateway)
-	r.options.Fail(w, http.StatusBadGateway, reason)
+	r.fail(w, http.StatusBadGateway, reason)
 }
 
 func (r *Route) log(request *http.Request, allowed bool, reason string, status int) {
@@ -272,9 +270,15 @@ func (r *Route) log(request *http.Request, allowed bool, reason string, status i
 	}
 }
 
-// failPlainly answers as any server does.
-func failPlainly(w http.ResponseWriter, status int, message string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+// fail answers in upstream's place.
+func (r *Route) fail(w http.ResponseWriter, status int, message string) {
+	contentType, body := r.options.Problem(status, message)
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, message+"\n")
+	_, _ = w.Write(body)
+}
+
+// plainProblem is an error as any server words it.
+func plainProblem(_ int, message string) (contentType string, body []byte) {
+	return "text/plain; charset=utf-8", []byte(message + "\n")
 }

@@ -42,7 +42,8 @@ func routeWarnings(routes []backend.PlanRoute, hosts []backend.PlanHost) []strin
 		}
 		for _, host := range hosts {
 			suffix, wild := strings.CutPrefix(host.Host, "*")
-			if host.Because == "ssh" || host.Host != upstream.Hostname() && !(wild && strings.HasSuffix(upstream.Hostname(), suffix)) {
+			same := host.Host == upstream.Hostname() || wild && strings.HasSuffix(upstream.Hostname(), suffix)
+			if !same || host.Because == "ssh" {
 				continue
 			}
 			found = append(found, fmt.Sprintf("egress.allow has %s, which credentials has a route for: past the route the agent can use an account of its own there, and nothing limits paths.", host.Host))

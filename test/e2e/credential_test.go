@@ -73,7 +73,7 @@ code query "http://echo.bottle/echo/x?access_token=` + theirToken + `"
 code echo -D headers.txt -H "X-Token: ` + theirToken + `" -H "Private-Token: ` + theirToken + `" http://echo.bottle/echo/x || true
 code upgrade -H "Connection: Upgrade" -H "Upgrade: websocket" http://echo.bottle/echo/x
 cat ~/.gitconfig; env > env.txt
-grep -rl ghp_can""ary / --exclude-dir=proc --exclude-dir=sys > found.txt 2>/dev/null
+grep -rl "ghp_canar[y]" / --exclude-dir=proc --exclude-dir=sys > found.txt 2>/dev/null
 cat /proc/*/environ /proc/*/cmdline > proc.txt 2>/dev/null; true`
 	for _, runtime := range bottletest.Runtimes() {
 		t.Run(runtime, func(t *testing.T) {
