@@ -77,16 +77,22 @@ func newAgent(t *testing.T, options AnthropicOptions) agent {
 		t.Fatal(err)
 	}
 	t.Cleanup(gateway.Close)
+	return agent{t, routeClient(t, gateway), events}
+}
+
+// routeClient is a client that reaches nothing but the route, and follows no
+// redirect.
+func routeClient(t *testing.T, route *Route) *http.Client {
 	transport := &http.Transport{
 		DisableCompression: true,
 		DialContext: func(context.Context, string, string) (net.Conn, error) {
 			inside, outside := net.Pipe()
-			gateway.Serve(outside)
+			route.Serve(outside)
 			return inside, nil
 		},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return agent{t, &http.Client{Transport: transport}, events}
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 func (a agent) do(method, path string, header http.Header, body []byte) (*http.Response, string) {

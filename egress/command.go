@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,16 +66,17 @@ func runCommand(ctx context.Context, argv []string, home string) (string, time.T
 	command.WaitDelay = time.Second
 	var output, errs bounded
 	command.Stdout, command.Stderr = &output, &errs
-	if err := command.Run(); err != nil {
+	err := command.Run()
+	if output.full {
+		return "", time.Time{}, fmt.Errorf("%s says more than %s: %w", argv[0], backend.Bytes(commandOutput), errdefs.ErrFailedPrecondition)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		return "", time.Time{}, fmt.Errorf("run %s: %w%s: %w", argv[0], err, errs.tail(), errdefs.ErrUnavailable)
 	}
-	if output.Len() == commandOutput {
-		return "", time.Time{}, fmt.Errorf("%s says more than %s: %w", argv[0], backend.Bytes(commandOutput), errdefs.ErrFailedPrecondition)
-	}
-	return readAnswer(argv[0], output.Bytes())
+	return readAnswer(argv[0], output.text.Bytes())
 }
 
 func readAnswer(program string, output []byte) (string, time.Time, error) {
@@ -98,22 +98,25 @@ func readAnswer(program string, output []byte) (string, time.Time, error) {
 	return answer.Secret, answer.Expires, nil
 }
 
-// bounded keeps the beginning of what is written to it.
-type bounded struct{ bytes.Buffer }
+// bounded takes so much and then no more, which ends the program that writes.
+type bounded struct {
+	text bytes.Buffer
+	full bool
+}
 
 // Write implements io.Writer.
 func (b *bounded) Write(p []byte) (int, error) {
-	_, err := b.Buffer.Write(p[:min(len(p), commandOutput-b.Len())])
-	return len(p), err
+	if b.text.Len()+len(p) > commandOutput {
+		b.full = true
+		return 0, fmt.Errorf("keep output: %w", errdefs.ErrResourceExhausted)
+	}
+	return b.text.Write(p)
 }
-
-// ReadFrom hides the Buffer's own, which knows no bound.
-func (b *bounded) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{b}, r) }
 
 // tail is what the program said of its failure, to stand in an error.
 func (b *bounded) tail() string {
 	const most = 300
-	text := strings.TrimSpace(string(b.Bytes()[max(0, b.Len()-most):]))
+	text := strings.TrimSpace(string(b.text.Bytes()[max(0, b.text.Len()-most):]))
 	if text == "" {
 		return ""
 	}
