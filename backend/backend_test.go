@@ -223,6 +223,7 @@ func TestT25_ForeignTextCanNotChangeTheScreen(t *testing.T) {
 		p.Env = []backend.EnvVariable{{Name: text, Origin: backend.EnvForwarded, From: text}, {Name: text, Origin: backend.EnvAsked, Prompt: text}, backend.NewEnv(text, backend.EnvLiteral, "x")}
 		p.Egress = []backend.PlanHost{{Host: text, Ports: []uint16{1}, Because: text}}
 		p.Anthropic.Upstream, p.Anthropic.ServerTools = text, []string{text}
+		p.Routes = []backend.PlanRoute{{Name: "x", Kind: backend.RouteGitHub, Upstream: text, Header: text, Scheme: text, User: text, Source: text, Allow: []backend.RequestRule{{Methods: []string{text}, Paths: []string{text}}}, Repositories: []string{text}}}
 		p.Command, p.Warnings, p.Detail = []string{text}, []string{text}, words(text)
 		var out bytes.Buffer
 		if err := p.Print(&out); err != nil {
@@ -254,6 +255,7 @@ func renamed(t *testing.T, text string) string {
 	p.Inputs = append(p.Inputs, backend.Input{Kind: backend.InputSkill, Name: text})
 	p.Workspace = &backend.WorkTree{Path: text, Omitted: []backend.Omission{{Path: text}}}
 	p.Anthropic.ServerTools = []string{text}
+	p.Routes = []backend.PlanRoute{{Name: "x", Kind: backend.RouteGitHub, Allow: []backend.RequestRule{{}}, Repositories: []string{text}}}
 	p.Warnings, p.Detail = []string{text}, words(text)
 	var out bytes.Buffer
 	if err := p.Print(&out); err != nil {

@@ -25,7 +25,8 @@ func newUser(t *testing.T) *user {
 	dir := t.TempDir()
 	return &user{t, manifest.Options{
 		Home: filepath.Join(dir, "home"), Cwd: filepath.Join(dir, "repository"), HostFile: filepath.Join(dir, "etc", "config.yaml"),
-		CheckEgress: func(wish backend.Egress) error { _, err := egress.Rules(wish); return err },
+		CheckEgress:      func(wish backend.Egress) error { _, err := egress.Rules(wish); return err },
+		CheckCredentials: func(entries []backend.CredentialEntry) error { _, err := egress.ParseRoutes(entries); return err },
 	}}
 }
 
@@ -118,6 +119,8 @@ func TestMistakesNameFileAndLine(t *testing.T) {
 		"processor":           {"resources: {cpus: NaN}", "resources.cpus"},
 		"negative":            {"resources: {processes: -1}", "resources.processes: -1 is not between"},
 		"host":                {"egress: {allow: [10.0.0.1]}", `bottle b: egress.allow: "10.0.0.1"`},
+		"credential":          {"credentials: [{name: forge, upstream: http://forge.example, secret: \"env:T\"}]", "bottle b: credentials: forge: upstream"},
+		"secret as it is":     {"credentials: [{name: github, token: x}]", "bottles/b.md:2: unknown key token"},
 		"extends itself":      {"extends: b", "extends itself"},
 		"extends nothing":     {"extends: bb", "bottle bb: there is no"},
 		"extends by path":     {"extends: ../../x", "../../x"},
@@ -202,10 +205,12 @@ func TestNearestNameIsOffered(t *testing.T) {
 func TestExtendsComposes(t *testing.T) {
 	u := newUser(t)
 	u.agent("a", "bottle: top", "")
-	u.bottle("top", "extends: middle\nenv: {A: top}\negress: {allow: [top.example]}\nresources: {memory: 1Gi}\nssh: [{host: git.example, user: top}]")
+	u.bottle("top", "extends: middle\nenv: {A: top}\negress: {allow: [top.example]}\nresources: {memory: 1Gi}\nssh: [{host: git.example, user: top}]\n"+
+		"credentials: [{name: forge, upstream: \"https://top.example\", secret: \"env:TOP\"}]")
 	u.bottle("middle", "extends: base\nenv: {B: middle}\negress: {allow: [base.example, middle.example]}\nruntime: runc")
 	u.bottle("base", "env: {A: base, C: base}\negress: {allow: [base.example]}\nruntime: gvisor\nimage: base\nprojects: [/tmp]\n"+
-		"resources: {memory: 3Gi, cpus: \"1\"}\nssh: [{host: git.example, user: base}, {host: other.example}]")
+		"resources: {memory: 3Gi, cpus: \"1\"}\nssh: [{host: git.example, user: base}, {host: other.example}]\n"+
+		"credentials: [{name: forge, upstream: \"https://base.example\", secret: \"env:BASE\"}, {name: github, secret: \"env:GITHUB_TOKEN\"}]")
 	loaded := u.mustLoad("a")
 	b := loaded.Bottle
 	want := map[string]string{"A": "top", "B": "middle", "C": "base"}
@@ -220,6 +225,9 @@ func TestExtendsComposes(t *testing.T) {
 	}
 	if len(b.SSH) != 2 || b.SSH[0].User != "top" {
 		t.Errorf("ssh is %+v", b.SSH)
+	}
+	if len(b.Credentials) != 2 || b.Credentials[0].Secret != "env:TOP" || b.Credentials[1].Name != "github" {
+		t.Errorf("credentials are %+v", b.Credentials)
 	}
 	if len(b.Projects) != 0 {
 		t.Errorf("projects were inherited: %v", b.Projects)
