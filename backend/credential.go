@@ -83,6 +83,15 @@ func trimSlash(text string) string {
 	return parsed.String()
 }
 
+// DLPMode says what happens to a request of a route that holds a secret.
+type DLPMode string
+
+// The ways to deal with a secret that would leave; "" does not look for any.
+const (
+	DLPWarn  DLPMode = "warn"
+	DLPBlock DLPMode = "block"
+)
+
 // PlanRoute is a route as planned: what it leads to, and what may pass.
 type PlanRoute struct {
 	Name     string    `json:"name"`
@@ -110,9 +119,17 @@ type RefusedCredential struct {
 	Status int    `json:"status"` // of the upstream's answer
 }
 
+// Leak is what a request of a route held: a rule's name, or where a secret is from.
+type Leak struct {
+	Route   string `json:"route"`
+	What    string `json:"what"`
+	Blocked bool   `json:"blocked"`
+}
+
 // Report is what a bottle's end of the network has to say to its user.
 type Report struct {
 	Refused []RefusedCredential `json:"refused,omitempty"`
+	Leaks   []Leak              `json:"leaks,omitempty"`
 }
 
 // Reporter is a Bottle that can tell what became of its requests.

@@ -28,6 +28,7 @@ type Plan struct {
 	Egress    []PlanHost     `json:"egress"`
 	Anthropic PlanAnthropic  `json:"anthropic"`
 	Routes    []PlanRoute    `json:"routes,omitempty"`
+	DLP       DLPMode        `json:"dlp,omitempty"`
 	Limits    Limits         `json:"limits"`
 	Command   []string       `json:"command"`
 	Warnings  []string       `json:"warnings"`

@@ -24,4 +24,10 @@ func (p *Plan) printRoutes(row func(string, string, ...any)) {
 			row("credential", "%s: git clone, fetch and push of %s", route.Name, Printable(strings.Join(route.Repositories, ", ")))
 		}
 	}
+	switch p.DLP {
+	case DLPWarn:
+		row("dlp", "requests to the API and to credentials that hold a secret are told of")
+	case DLPBlock:
+		row("dlp", "requests to the API and to credentials that hold a secret are refused")
+	}
 }

@@ -106,6 +106,8 @@ type BottleFile struct {
 	Debug     bool              `yaml:"debug,omitempty" json:"debug,omitempty" jsonschema:"description=Gives ptrace and process_vm_* back to the agent."`
 
 	Credentials []CredentialEntry `yaml:"credentials,omitempty" json:"credentials,omitempty" jsonschema:"description=HTTP services that the agent may use with secrets that stay on the host."`
+
+	DLP DLPMode `yaml:"dlp,omitempty" json:"dlp,omitempty" jsonschema:"enum=warn,enum=block,description=Look for secrets in what leaves through the routes; warn tells of them and block refuses the request."`
 }
 
 // AnthropicFile is what the bottle file says of the Anthropic API.

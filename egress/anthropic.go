@@ -34,6 +34,8 @@ type AnthropicOptions struct {
 	Credential backend.Secret
 	// ServerTools are what Anthropic's servers may fetch for the agent.
 	ServerTools []string
+	// Leaks looks into what passes; nil looks into nothing.
+	Leaks *LeakScan
 	// Log hears of every request, Refused of every 401; either may be nil.
 	Log     func(Event)
 	Refused func(status int)
@@ -61,8 +63,8 @@ func NewAnthropic(options AnthropicOptions) (*Route, error) {
 	return NewRoute(RouteOptions{
 		Name: anthropicName, Upstream: upstream, Title: "the API", Authentication: authentication,
 		Credential: func() backend.Secret { return secret },
-		Admit:      serverSide{options.ServerTools}.admit,
-		Problem:    problem, Log: options.Log, Refused: refused,
+		Admit:      serverSide{options.ServerTools}.admit, Leaks: options.Leaks,
+		Problem: problem, Log: options.Log, Refused: refused,
 	}), nil
 }
 

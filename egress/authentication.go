@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/leaks"
 	"github.com/containerd/errdefs"
 )
 
@@ -37,28 +38,14 @@ func (a Authentication) apply(header http.Header, secret backend.Secret) {
 	header.Set(a.Header, value)
 }
 
-// forms are the spellings of the secret that an upstream could send back: as it
-// is, in base64, alone or behind the user's name, and escaped as in a URL.
+// forms are the spellings of the secret that an upstream could send back, alone
+// or behind the user's name.
 func (a Authentication) forms(secret backend.Secret) []string {
-	value := secret.Reveal()
-	list := []string{value}
-	add := func(form string) {
-		if form != "" && !slices.Contains(list, form) {
-			list = append(list, form)
-		}
-	}
-	add(url.QueryEscape(value))
-	plain := []string{value}
+	forms := leaks.Spellings(secret.Reveal())
 	if a.Scheme == schemeBasic {
-		plain = append(plain, a.User+":"+value)
+		forms = append(forms, leaks.Spellings(a.User+":"+secret.Reveal())...)
 	}
-	for _, text := range plain {
-		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-			// The last letter depends on what follows, unless it is whole.
-			add(encoding.EncodeToString([]byte(text))[:len(text)*8/6])
-		}
-	}
-	return list
+	return forms
 }
 
 func containsAny(text string, forms []string) bool {

@@ -190,19 +190,21 @@ func printable(text string) bool {
 	return !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// OpenRoute opens the route that ParseRoutes has planned. The caller closes it.
-func OpenRoute(plan backend.PlanRoute, credential func() backend.Secret, log func(Event), refused func(status int)) (*Route, error) {
+// OpenRoute opens the route that ParseRoutes has planned. Scan is nil, or looks
+// into what passes, but not into git's packs: they are packed. The caller closes
+// the route.
+func OpenRoute(plan backend.PlanRoute, scan *LeakScan, credential func() backend.Secret, log func(Event), refused func(status int)) (*Route, error) {
 	upstream, err := url.Parse(plan.Upstream)
 	if err != nil {
 		return nil, fmt.Errorf("upstream of %s: %w: %w", plan.Name, err, errdefs.ErrInvalidArgument)
 	}
 	admit := ruled{plan.Allow, strings.Trim(upstream.Path, "/") != ""}.admit
 	if plan.Kind.Git() {
-		admit = gitOnly{plan.Repositories}.admit
+		admit, scan = gitOnly{plan.Repositories}.admit, nil
 	}
 	return NewRoute(RouteOptions{
 		Name: plan.Name, Upstream: upstream, Title: upstream.Host,
 		Authentication: Authentication{plan.Header, plan.Scheme, plan.User},
-		Credential:     credential, Admit: admit, Problem: plainProblem, Log: log, Refused: refused,
+		Credential:     credential, Admit: admit, Leaks: scan, Problem: plainProblem, Log: log, Refused: refused,
 	}), nil
 }

@@ -34,6 +34,8 @@ type RouteOptions struct {
 	// Admit judges a request, and may read and replace its body. It refuses
 	// with PermissionDenied, ResourceExhausted or another error.
 	Admit func(*http.Request) error
+	// Leaks looks into what the route lets pass; nil looks into nothing.
+	Leaks *LeakScan
 	// Problem puts an error into the form that clients of the upstream know.
 	Problem func(status int, message string) (contentType string, body []byte)
 	// Log hears of every request, Refused of every 401.
@@ -128,7 +130,10 @@ func (r *Route) admit(request *http.Request) error {
 	if err := checkQuery(request.URL); err != nil {
 		return err
 	}
-	return r.options.Admit(request)
+	if err := r.options.Admit(request); err != nil || r.options.Leaks == nil {
+		return err
+	}
+	return r.options.Leaks.check(r, request)
 }
 
 func notOpen(request *http.Request) error {
@@ -264,7 +269,7 @@ func (r *Route) upstreamFailed(w http.ResponseWriter, request *http.Request, err
 func (r *Route) log(request *http.Request, allowed bool, reason string, status int) {
 	if r.options.Log != nil {
 		r.options.Log(Event{
-			Kind: "request", Host: r.Host(), Method: request.Method, Path: request.URL.EscapedPath(),
+			Kind: "request", Host: r.Host(), Method: request.Method, Path: r.options.Leaks.clean(request.URL.EscapedPath()),
 			Allowed: allowed, Reason: reason, Status: status,
 		})
 	}

@@ -23,7 +23,7 @@ func openRoute(t *testing.T, entry backend.CredentialEntry, secret string) (*htt
 		t.Fatal(err)
 	}
 	refused := new(atomic.Int32)
-	route, err := OpenRoute(plans[0], func() backend.Secret { return backend.NewSecret(secret) }, nil, func(int) { refused.Add(1) })
+	route, err := OpenRoute(plans[0], nil, func() backend.Secret { return backend.NewSecret(secret) }, nil, func(int) { refused.Add(1) })
 	if err != nil {
 		t.Fatal(err)
 	}

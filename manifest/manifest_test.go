@@ -98,7 +98,7 @@ func TestMistakesNameFileAndLine(t *testing.T) {
 	for name, test := range map[string]struct{ front, want string }{
 		"unknown key":         {"image: x\negres: {}", "bottles/b.md:3: unknown key egres: did you mean egress?"},
 		"unknown nested key":  {"egress:\n  alow: []", "bottles/b.md:3: unknown key alow: did you mean allow?"},
-		"nothing near":        {"zzzzzzzz: 1", "bottles/b.md:2: unknown key zzzzzzzz: known are anthropic, credentials, debug, egress"},
+		"nothing near":        {"zzzzzzzz: 1", "bottles/b.md:2: unknown key zzzzzzzz: known are anthropic, credentials, debug, dlp, egress"},
 		"mounts":              {"mounts: [/]", "bottles/b.md:2: unknown key mounts"},
 		"network":             {"network: host", "bottles/b.md:2: unknown key network"},
 		"annotation":          {"annotations: {dev.gvisor.flag.host-uds: all}", "bottles/b.md:2: unknown key annotations"},
@@ -120,6 +120,7 @@ func TestMistakesNameFileAndLine(t *testing.T) {
 		"negative":            {"resources: {processes: -1}", "resources.processes: -1 is not between"},
 		"host":                {"egress: {allow: [10.0.0.1]}", `bottle b: egress.allow: "10.0.0.1"`},
 		"credential":          {"credentials: [{name: forge, upstream: http://forge.example, secret: \"env:T\"}]", "bottle b: credentials: forge: upstream"},
+		"dlp":                 {"dlp: strict", `bottles/b.md: dlp "strict": warn or block`},
 		"secret as it is":     {"credentials: [{name: github, token: x}]", "bottles/b.md:2: unknown key token"},
 		"extends itself":      {"extends: b", "extends itself"},
 		"extends nothing":     {"extends: bb", "bottle bb: there is no"},

@@ -24,6 +24,7 @@ func merge(base, over backend.BottleFile) backend.BottleFile {
 			ServerTools: appendNew(base.Anthropic.ServerTools, over.Anthropic.ServerTools),
 		},
 		Credentials: mergeCredentials(base.Credentials, over.Credentials),
+		DLP:         cmp.Or(over.DLP, base.DLP),
 		SSH:         slices.Clone(over.SSH),
 		Resources: backend.Resources{
 			Memory:    cmp.Or(over.Resources.Memory, base.Resources.Memory),

@@ -103,6 +103,11 @@ func readBottle(path string) (parsed[backend.BottleFile], error) {
 	default:
 		return read, fmt.Errorf("%s: runtime %q: auto, gvisor or runc: %w", path, read.value.Runtime, errdefs.ErrInvalidArgument)
 	}
+	switch read.value.DLP {
+	case "", backend.DLPWarn, backend.DLPBlock:
+	default:
+		return read, fmt.Errorf("%s: dlp %q: warn or block: %w", path, read.value.DLP, errdefs.ErrInvalidArgument)
+	}
 	return read, nil
 }
 

@@ -29,6 +29,10 @@ type Config struct {
 	Credential string                `json:"credential"`
 	// Routes are the credentials of the bottle file.
 	Routes []RouteConfig `json:"routes,omitempty"`
+	// DLP is what happens to secrets in what leaves through routes. Env are those
+	// that the bottle was given, by the names of their variables.
+	DLP backend.DLPMode   `json:"dlp,omitempty"`
+	Env map[string]string `json:"env,omitempty"`
 	// Discard throws the work away at the end.
 	Discard bool `json:"discard"`
 	// Backend is what the backend needs to open the bottle's Sandbox.

@@ -37,6 +37,16 @@ func (n *notes) refused(route, source string) func(status int) {
 	}
 }
 
+// leaked notes a secret in a request.
+func (n *notes) leaked(route, what string, blocked bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	note := backend.Leak{Route: route, What: what, Blocked: blocked}
+	if !slices.Contains(n.report.Leaks, note) {
+		n.report.Leaks = append(n.report.Leaks, note)
+	}
+}
+
 // write writes the report as it is now.
 func (n *notes) write(w io.Writer) error {
 	n.mu.Lock()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/egress"
+	"github.com/claude-bottle/claude-bottle/leaks"
 	"github.com/claude-bottle/claude-bottle/neck"
 	"github.com/containerd/log"
 )
@@ -29,10 +30,14 @@ type routes struct {
 // newRoutes opens the Anthropic API and the routes of the bottle file. The
 // caller closes them.
 func newRoutes(config Config, notes *notes, logEvent func(egress.Event)) (*routes, error) {
+	scan, err := newLeakScan(config, notes)
+	if err != nil {
+		return nil, err
+	}
 	anthropic, err := egress.NewAnthropic(egress.AnthropicOptions{
 		Upstream: config.Anthropic.Upstream, Kind: config.Anthropic.Credential,
 		Credential: backend.NewSecret(config.Credential), ServerTools: config.Anthropic.ServerTools,
-		Log: logEvent, Refused: notes.refused("anthropic", config.Anthropic.Credential.Variable()),
+		Leaks: scan, Log: logEvent, Refused: notes.refused("anthropic", config.Anthropic.Credential.Variable()),
 	})
 	if err != nil {
 		return nil, err
@@ -40,7 +45,7 @@ func newRoutes(config Config, notes *notes, logEvent func(egress.Event)) (*route
 	r := &routes{open: []*egress.Route{anthropic}}
 	for _, entry := range config.Routes {
 		credential := &renewal{name: entry.Route.Name, source: entry.Route.Source, secret: backend.NewSecret(entry.Secret), expires: entry.Expires}
-		route, err := egress.OpenRoute(entry.Route, credential.present, logEvent, notes.refused(entry.Route.Name, entry.Route.Source))
+		route, err := egress.OpenRoute(entry.Route, scan, credential.present, logEvent, notes.refused(entry.Route.Name, entry.Route.Source))
 		if err != nil {
 			r.close()
 			return nil, err
@@ -48,6 +53,30 @@ func newRoutes(config Config, notes *notes, logEvent func(egress.Event)) (*route
 		r.open, r.renew = append(r.open, route), append(r.renew, credential)
 	}
 	return r, nil
+}
+
+// maxLeakScan is how much of a body is looked into, in bytes: as much as the API
+// takes.
+const maxLeakScan = 33 << 20
+
+// newLeakScan looks for all secrets that this bottle has to do with; nil when the
+// bottle file doesn't ask for it.
+func newLeakScan(config Config, notes *notes) (*egress.LeakScan, error) {
+	if config.DLP == "" {
+		return nil, nil //nolint:nilnil // a nil scan scans nothing
+	}
+	known := []leaks.Known{{Name: "the secret of " + config.Anthropic.Credential.Variable(), Value: config.Credential}}
+	for _, route := range config.Routes {
+		known = append(known, leaks.Known{Name: "the secret of route " + route.Route.Name, Value: route.Secret})
+	}
+	for name, value := range config.Env {
+		known = append(known, leaks.Known{Name: "the value of " + name, Value: value})
+	}
+	detector, err := leaks.NewDetector(known)
+	if err != nil {
+		return nil, err
+	}
+	return &egress.LeakScan{Detector: detector, Block: config.DLP == backend.DLPBlock, Limit: maxLeakScan, Found: notes.leaked}, nil
 }
 
 func (r *routes) close() {

@@ -26,14 +26,15 @@ var mayImport = map[string][]string{
 	"backend/containerd": {"archive", "backend", "neck", "oci", "provision", "runtime", "supervise"},
 	"cmd/bottle-init":    {"archive", "neck"},
 	"cmd/claude-bottle":  {"*"},
-	"egress":             {"backend"},
+	"egress":             {"backend", "leaks"},
 	"hack":               {},
+	"leaks":              {},
 	"manifest":           {"backend"},
 	"neck":               {},
 	"oci":                {"backend"},
 	"provision":          {"archive", "backend"},
 	"runtime":            {"backend", "oci"},
-	"supervise":          {"archive", "backend", "egress", "neck"},
+	"supervise":          {"archive", "backend", "egress", "leaks", "neck"},
 	"terminal":           {"backend"},
 }
 
@@ -49,6 +50,7 @@ var onlyIn = map[string]struct {
 	"github.com/hashicorp/yamux":           {[]string{"neck"}, "one room knows how the neck is multiplexed"},
 	"github.com/miekg/dns":                 {[]string{"cmd/bottle-init"}, "names are answered inside the bottle only"},
 	"github.com/vishvananda/netlink":       {[]string{"backend/containerd"}, "one room makes network namespaces"},
+	"github.com/pelletier/go-toml/v2":      {[]string{"leaks"}, "one file of rules is TOML"},
 	"go.yaml.in/yaml/v3":                   {[]string{"manifest", "cmd/claude-bottle"}, "files are parsed in one room, output printed in one"},
 }
 

@@ -185,7 +185,7 @@ func (l *launch) supervise(ctx context.Context) error {
 		Config: supervise.Config{
 			ID: l.id.String(), Run: l.run, State: l.state, UID: int(l.user.host),
 			Hosts: l.plan.Egress, Anthropic: l.plan.Anthropic, Credential: l.secrets.Credential.Reveal(),
-			Routes:  routeConfigs(l.plan.Routes, l.secrets),
+			Routes: routeConfigs(l.plan.Routes, l.secrets), DLP: l.plan.DLP, Env: envSecrets(l.plan, l.secrets),
 			Discard: l.plan.Discard, Backend: encoded,
 		},
 	})

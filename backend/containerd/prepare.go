@@ -128,6 +128,7 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 		Egress:    hosts,
 		Anthropic: backend.PlanAnthropic{Upstream: upstream, Credential: credential, ServerTools: bottle.Anthropic.ServerTools},
 		Routes:    routes,
+		DLP:       bottle.DLP,
 		Limits:    spec.Limits,
 		Command:   command(spec),
 		Warnings:  slices.Concat(things.Warnings, reach, warnings(spec, choice, credential), routeWarnings(routes, hosts)),

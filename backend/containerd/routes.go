@@ -31,6 +31,21 @@ func routeConfigs(routes []backend.PlanRoute, secrets backend.Secrets) []supervi
 	return configs
 }
 
+// envSecrets are the values that the bottle was given for itself, by the names of
+// their variables, when somebody looks for them in what leaves.
+func envSecrets(plan *backend.Plan, secrets backend.Secrets) map[string]string {
+	if plan.DLP == "" {
+		return nil
+	}
+	values := map[string]string{}
+	for _, variable := range plan.Env {
+		if variable.Origin == backend.EnvForwarded || variable.Origin == backend.EnvAsked {
+			values[variable.Name] = secrets.Env[variable.Name].Reveal()
+		}
+	}
+	return values
+}
+
 // routeWarnings names hosts that a route makes needless, and that are a way
 // around what the route forbids.
 func routeWarnings(routes []backend.PlanRoute, hosts []backend.PlanHost) []string {

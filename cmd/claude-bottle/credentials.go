@@ -46,6 +46,14 @@ func (a *application) printReport(ctx context.Context, bottle backend.Bottle) {
 		log.G(ctx).WithError(err).Debug("ask for report") // the bottle may be gone
 		return
 	}
+	for _, leak := range report.Leaks {
+		what := "was sent"
+		if leak.Blocked {
+			what = "was refused"
+		}
+		_, _ = fmt.Fprintf(a.err, "claude-bottle: a request to http://%s.bottle that holds a secret (%s) %s: see egress.jsonl\n",
+			backend.Printable(leak.Route), backend.Printable(leak.What), what)
+	}
 	for _, refused := range report.Refused {
 		who := "the upstream of route " + refused.Route
 		if refused.Route == "anthropic" {
