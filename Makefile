@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PREFIX ?= /usr/local
 FUZZTIME ?= 20
+FUZZ ?= .
 BENCH ?= .
 PAIRS ?= 11
 SOAK ?= 1h
@@ -16,6 +17,9 @@ GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(V
 
 # What `make install` puts beside bottle-init.
 RUNTIMES := runc runsc containerd-shim-runc-v2 containerd-shim-runsc-v1
+
+# What reads a bottle's own bytes, and the files of policy: `make test` fuzzes it each time.
+HOSTILE := ^Fuzz(Message|Frames|Question|Check|Hello|Requests|Rules|Load)$$
 
 # The main packages, by the name of their binary.
 claude-bottle := ./cmd/claude-bottle
@@ -49,6 +53,7 @@ test: root ## Set up, build, lint and run all tests (as root)
 	@$(MAKE) build
 	@$(MAKE) lint
 	@$(MAKE) unit
+	@$(MAKE) fuzz FUZZTIME=10 FUZZ='$(HOSTILE)'
 	@$(MAKE) integration
 	@$(MAKE) e2e
 
@@ -89,8 +94,8 @@ bench: root build ## Compare with ctr, runsc, runc and tar, in pairs (BENCH=regu
 	@BENCH_PAIRS=$(PAIRS) hack/test.sh bench -run '$(BENCH)'
 
 .PHONY: fuzz
-fuzz: ## Run each fuzz target for a while (FUZZTIME=seconds)
-	@hack/fuzz.sh $(FUZZTIME)
+fuzz: ## Run fuzz targets, each for a while (FUZZTIME=seconds, FUZZ=regular expression)
+	@hack/fuzz.sh $(FUZZTIME) '$(FUZZ)'
 
 .PHONY: install
 install: build ## Copy the programs and the runtimes below PREFIX (/usr/local)
