@@ -379,7 +379,7 @@ func TestEventsAreStreamedAsTheyCome(t *testing.T) {
 	}
 }
 
-func TestAnUpstreamThatIsDownIsSaid(t *testing.T) {
+func TestF31_AnUpstreamThatIsDownIsSaid(t *testing.T) {
 	upstream := newAPI(t, nil)
 	upstream.Close()
 	a := newAgent(t, AnthropicOptions{Upstream: upstream.URL})

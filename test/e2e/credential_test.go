@@ -144,7 +144,7 @@ func checkForge(t *testing.T, u *bottletest.User, server *bottletest.GitServer) 
 	bottletest.Contains(t, u.Work("env.txt"), "ANTHROPIC_BASE_URL")
 }
 
-func TestARefusedTokenIsSaidOutsideOnce(t *testing.T) {
+func TestF31_ARefusedTokenIsSaidOutsideOnce(t *testing.T) {
 	for _, runtime := range bottletest.Runtimes() {
 		t.Run(runtime, func(t *testing.T) {
 			u, server := forge(t, `for i in 1 2; do git ls-remote https://github.com/owner/repo < /dev/null; done > out.txt 2>&1; true`)
@@ -159,7 +159,7 @@ func TestARefusedTokenIsSaidOutsideOnce(t *testing.T) {
 	}
 }
 
-func TestARefusedKeyIsSaidOutside(t *testing.T) {
+func TestF31_ARefusedKeyIsSaidOutside(t *testing.T) {
 	for _, variable := range []string{"ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"} {
 		t.Run(variable, func(t *testing.T) {
 			u := newUser(t, anthropic.Turn{Text: "never said"})
@@ -174,7 +174,7 @@ func TestARefusedKeyIsSaidOutside(t *testing.T) {
 	}
 }
 
-func TestMissingSecretsAreSaidBeforeAnythingIsMade(t *testing.T) {
+func TestF31_MissingSecretsAreSaidBeforeAnythingIsMade(t *testing.T) {
 	u, server := forge(t, "true")
 	command := startForge(u, server, "runc", "")
 	r := u.RunCommand(command).Want(t, 125)

@@ -18,14 +18,7 @@ import (
 // in, and returns what it says by name of attempt, and as it is.
 func attacks(t *testing.T, u *bottletest.User, runtime string, args string, lines ...string) (map[string]string, string) {
 	t.Helper()
-	program, err := os.ReadFile(attack)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Write("project/attack", string(program))
-	if err := os.Chmod(filepath.Join(u.Cwd, "attack"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	program(t, u)
 	does(u, "./attack "+args, lines...)
 	r := u.Run("start", "tester", "--yes", "--cwd", "--quiet", "--runtime", runtime).Want(t, 0)
 	said := map[string]string{}
