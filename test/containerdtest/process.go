@@ -76,6 +76,19 @@ func servants(dirs ...string) []process {
 	return found
 }
 
+// Servants are the pids of everything that the daemon runs: shims, runtimes, and
+// what is in their containers. Runtimes are known by the directories that their
+// arguments name.
+func (d *Daemon) Servants(dirs ...string) []int {
+	var pids []int
+	for _, p := range servants(append(dirs, d.Dir)...) {
+		if p.pid != d.Pid() {
+			pids = append(pids, p.pid)
+		}
+	}
+	return pids
+}
+
 func isServant(p process, dirs []string) bool {
 	name := filepath.Base(p.args[0])
 	if !strings.HasPrefix(name, "containerd") && !strings.HasPrefix(name, "runc") && !strings.HasPrefix(name, "runsc") {
