@@ -78,7 +78,7 @@ func (l *linter) process(process *specs.Process) {
 	l.want(process.User.UID >= 1000 && process.User.UID < 1<<31-1, "uid %d", process.User.UID)
 	l.want(process.User.GID >= 1000 && process.User.GID < 1<<31-1, "gid %d", process.User.GID)
 	l.want(process.User.Username == "" && len(process.User.AdditionalGids) == 0, "user is more than numbers")
-	l.want(strings.HasPrefix(process.Cwd, "/workspace"), "working directory %q", process.Cwd)
+	l.want(process.Cwd == "/workspace" || strings.HasPrefix(process.Cwd, "/workspace/"), "working directory %q", process.Cwd)
 	l.want(!strings.Contains(process.Cwd, ".."), "working directory %q", process.Cwd)
 	l.want(process.ApparmorProfile == "" && process.SelinuxLabel == "", "a security label of the host is set")
 	l.want(process.OOMScoreAdj != nil && *process.OOMScoreAdj >= 0, "the bottle would outlive the host's processes")

@@ -274,6 +274,7 @@ func violations() map[string]func(*specs.Spec) {
 		"T6 strace":            func(s *specs.Spec) { s.Annotations["dev.gvisor.flag.strace"] = "true" },
 		"T6 other value":       func(s *specs.Spec) { s.Annotations["dev.gvisor.flag.host-uds"] = "all" },
 		"T8 cwd":               func(s *specs.Spec) { s.Process.Cwd = "/proc/self/fd/8" },
+		"T8 cwd beside it":     func(s *specs.Spec) { s.Process.Cwd = "/workspaces" },
 		"T9 variable":          func(s *specs.Spec) { s.Process.Env = append(s.Process.Env, "ANTHROPIC_API_KEY=x") },
 		"T10 hook":             func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "/x"}}} },
 		"T10 sysctl":           func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"kernel.core_pattern": "|/x"} },
@@ -308,7 +309,7 @@ func checkBuild(t *testing.T, input oci.Input) (built bool) {
 	t.Helper()
 	spec, err := oci.Build(input)
 	if err != nil {
-		if errdefs.IsPermissionDenied(err) && strings.Contains(err.Error(), "check own spec") && len(input.Env) == 0 && strings.HasPrefix(input.Cwd, "/workspace") {
+		if errdefs.IsPermissionDenied(err) && strings.Contains(err.Error(), "check own spec") && len(input.Env) == 0 && strings.HasPrefix(input.Cwd+"/", "/workspace/") {
 			t.Fatalf("Build wrote what Lint refuses: %v\n%+v", err, input)
 		}
 		return false
