@@ -26,8 +26,17 @@ func newUser(id backend.ID, namespace bool) (user, error) {
 	return user{inside: first + bottleUID, host: first + bottleUID}, nil
 }
 
-// stage makes the directories and files that are bound into the bottle.
+// stage makes the directories and files that are bound into the bottle, and the
+// file that the shim writes what PID 1 says to: a shim would make it readable by
+// everybody who can guess its path.
 func stage(where places, who user) error {
+	said, err := os.OpenFile(where.initLog(), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("make log of PID 1: %w", err)
+	}
+	if err := said.Close(); err != nil {
+		return fmt.Errorf("make log of PID 1: %w", err)
+	}
 	for _, place := range []backend.Place{backend.PlaceWorkspace, backend.PlaceHome, backend.PlaceClaude, backend.PlaceSSH} {
 		dir := where.place(place)
 		if err := os.Mkdir(dir, 0o700); err != nil {
