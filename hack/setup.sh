@@ -4,7 +4,8 @@
 #
 # usage: hack/setup.sh [all|tools|image|lint]...
 #
-#   tools  runc, containerd with ctr and its shim, runsc with its shim, and Debian's containerd 1.6
+#   tools  runc, containerd with ctr and its shim, runsc with its shim, and for tests containerd 1.7,
+#          built as the newer one is, and Debian's 1.6
 #   image  the archives of the default image and of the test image
 #   lint   golangci-lint and shellcheck
 #   all    everything (the default)
@@ -103,6 +104,7 @@ setup_tools() {
 	want_packages "building tools" ca-certificates gcc git libc6-dev libseccomp-dev make pkg-config
 	make_tool runc runc
 	make_tool containerd containerd
+	make_tool containerd-1.7 containerd-1.7/containerd
 	make_tool runsc runsc
 	want_package_lists
 	make_tool containerd-1.6 containerd-1.6/usr/bin/containerd

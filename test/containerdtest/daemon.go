@@ -30,7 +30,7 @@ const (
 
 // Options choose the daemon.
 type Options struct {
-	// Version is "2.4" or "1.6"; "" takes "2.4".
+	// Version is "2.4", "1.7" or "1.6"; "" takes "2.4".
 	Version string
 	// Path are the directories in which the daemon finds OCI runtimes; nil
 	// takes libexec. The shim and the host's own programs are always found.

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const namespace = "containerdtest"
 
 func TestDaemonAnswersWithTheVersionAskedFor(t *testing.T) {
-	for _, version := range []string{"2.4", "1.6"} {
+	for _, version := range []string{"2.4", "1.7", "1.6"} {
 		t.Run(version, func(t *testing.T) {
 			d := containerdtest.Start(t, containerdtest.Options{Version: version})
 			got, err := d.Client().Version(t.Context())
@@ -40,7 +40,7 @@ func TestDaemonAnswersWithTheVersionAskedFor(t *testing.T) {
 }
 
 func TestLedgerSeesAContainerAndCloseLeavesNothing(t *testing.T) {
-	for _, version := range []string{"2.4", "1.6"} {
+	for _, version := range []string{"2.4", "1.7", "1.6"} {
 		t.Run(version, func(t *testing.T) {
 			d := containerdtest.Start(t, containerdtest.Options{Version: version})
 			d.ImportTestImage(t, namespace)

@@ -12,10 +12,12 @@ func (d *Daemon) install() error {
 	tools := d.Libexec
 	switch d.options.Version {
 	case "2.4":
+	case "1.7":
+		tools = filepath.Join(d.Libexec, "containerd-1.7")
 	case "1.6":
 		tools = filepath.Join(d.Libexec, "containerd-1.6", "usr", "bin")
 	default:
-		return fmt.Errorf("no containerd %q here: take 2.4 or 1.6", d.options.Version)
+		return fmt.Errorf("no containerd %q here: take 2.4, 1.7 or 1.6", d.options.Version)
 	}
 	d.binary = filepath.Join(tools, "containerd")
 	if _, err := os.Stat(d.binary); err != nil {

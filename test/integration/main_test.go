@@ -15,9 +15,13 @@ import (
 	"github.com/claude-bottle/claude-bottle/test/containerdtest"
 )
 
-// versions are the containerds that are tested against: what Debian 12 ships,
-// and the one that is built from its module.
+// versions are the containerds that every promise is tested against: what Debian
+// 12 ships, and the one that is built from its module.
 func versions() []string { return []string{"1.6", "2.4"} }
+
+// everyVersion has the line between the two as well: the main path is tested
+// against it.
+func everyVersion() []string { return []string{"1.6", "1.7", "2.4"} }
 
 // daemons are shared by the tests, a version each, started when first asked for.
 var daemons = map[string]*containerdtest.Daemon{}
@@ -70,9 +74,15 @@ func newUser(t *testing.T, version string) *bottletest.User {
 	return bottletest.New(t, bottletest.Options{Daemon: daemons[version], Image: containerdtest.TestImage})
 }
 
-// everywhere runs a test on each containerd and each runtime.
+// everywhere runs a test on the oldest and the newest containerd and each
+// runtime.
 func everywhere(t *testing.T, test func(t *testing.T, u *bottletest.User, runtime string)) {
-	for _, version := range versions() {
+	on(t, versions(), test)
+}
+
+// on runs a test on these containerds and each runtime.
+func on(t *testing.T, versions []string, test func(t *testing.T, u *bottletest.User, runtime string)) {
+	for _, version := range versions {
 		for _, runtime := range bottletest.Runtimes() {
 			t.Run("containerd-"+version+"/"+runtime, func(t *testing.T) { test(t, newUser(t, version), runtime) })
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 func TestClaudeGetsItsArgumentsEnvironmentAndDirectory(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	on(t, everyVersion(), func(t *testing.T, u *bottletest.User, runtime string) {
 		bottle(u, "env:", "  FAKE_CLAUDE_PRINT: args env cwd id", "  LITERAL: a literal", `  FORWARDED: "${HOST_SIDE}"`)
 		u.Write("home/.claude-bottle/agents/tester.md", "---\nmodel: opus\n---\nBe brief.\n")
 		command := u.Command("start", "tester", "--yes", "--runtime", runtime, "--", "-p", "two words", "--flag", "ünï", "")
@@ -71,7 +71,7 @@ func TestF13_ExitCodesAndChildrenThatStay(t *testing.T) {
 }
 
 func TestWorkingDirectoryGoesInWithItsGit(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	on(t, everyVersion(), func(t *testing.T, u *bottletest.User, runtime string) {
 		for _, args := range [][]string{
 			{"init", "-q", "-b", "main"}, {"config", "user.email", "a@b.c"}, {"config", "user.name", "a"},
 			{"remote", "add", "origin", "https://user:wish-canary@example.com/x.git"},
