@@ -142,6 +142,14 @@ func TestThePlanHoldsNoValue(t *testing.T) {
 	}
 }
 
+func TestAnImageIsPinnedOnce(t *testing.T) {
+	for reference, want := range map[string]string{"image:1": "image:1@sha256:aa", "image@sha256:aa": "image@sha256:aa"} {
+		if got := (backend.PlanImage{Reference: reference, Digest: "sha256:aa"}).Pinned(); got != want {
+			t.Errorf("%s is pinned as %s, want %s", reference, got, want)
+		}
+	}
+}
+
 // TestT44_TheDigestCoversEveryField changes each field of a plan in turn.
 func TestT44_TheDigestCoversEveryField(t *testing.T) {
 	if first, second := plan().Digest(), plan().Digest(); first != second {

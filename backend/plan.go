@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // PlanVersion is the version of the Plan's JSON form.
@@ -51,6 +52,11 @@ type PlanImage struct {
 	// Present says that the image is in the local store; else launch pulls it.
 	Present bool  `json:"present"`
 	Size    int64 `json:"size,omitempty"` // bytes, packed
+}
+
+// Pinned is the reference with its digest, which a pinned one has already.
+func (i PlanImage) Pinned() string {
+	return strings.TrimSuffix(i.Reference, "@"+i.Digest) + "@" + i.Digest
 }
 
 // PlanRuntime is the OCI runtime, and why it was chosen.

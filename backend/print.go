@@ -75,7 +75,7 @@ func (p *Plan) printImage(row func(string, string, ...any)) {
 	if !p.Image.Present {
 		state = "will be pulled"
 	}
-	row("image", "%s@%s (%s, %s)", Printable(p.Image.Reference), p.Image.Digest, Printable(p.Image.Platform), state)
+	row("image", "%s (%s, %s)", Printable(p.Image.Pinned()), Printable(p.Image.Platform), state)
 }
 
 func (p *Plan) printInputs(row func(string, string, ...any)) {

@@ -5,7 +5,7 @@
 # usage: hack/setup.sh [all|tools|image|lint]...
 #
 #   tools  runc, containerd with ctr and its shim, runsc with its shim, and for tests containerd 1.7,
-#          built as the newer one is, and Debian's 1.6
+#          built as the newer one is, and Debian's 1.6 and docker-registry
 #   image  the archives of the default image and of the test image
 #   lint   golangci-lint and shellcheck
 #   all    everything (the default)
@@ -108,6 +108,7 @@ setup_tools() {
 	make_tool runsc runsc
 	want_package_lists
 	make_tool containerd-1.6 containerd-1.6/usr/bin/containerd
+	make_tool docker-registry docker-registry
 }
 
 setup_image() {

@@ -2,16 +2,14 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/remotes"
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
@@ -39,24 +37,37 @@ func (c *Client) ResolveImage(ctx context.Context, text string) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	ctx, cancel := c.bounded(ctx)
+	local, cancel := c.bounded(ctx)
 	defer cancel()
-	found, err := c.client.GetImage(ctx, name)
+	found, err := c.client.GetImage(local, name)
 	if errdefs.IsNotFound(err) && pinned != "" {
-		// The pinned digest may be here under the tag alone.
-		found, err = c.client.GetImage(ctx, strings.TrimSuffix(name, "@"+pinned))
+		found, err = c.findPinned(local, strings.TrimSuffix(name, "@"+pinned), pinned)
 	}
 	switch {
 	case errdefs.IsNotFound(err):
 		return c.resolveRemote(ctx, name)
 	case err != nil:
-		return Image{}, c.failed(ctx, "look for image "+name, err)
+		return Image{}, c.failed(local, "look for image "+name, err)
 	}
 	digest := found.Target().Digest.String()
 	if pinned != "" && pinned != digest {
-		return Image{}, fmt.Errorf("image %s is %s here, not the pinned %s: pull the pinned one or change the pin: %w", found.Name(), digest, pinned, errdefs.ErrFailedPrecondition)
+		return Image{}, fmt.Errorf("image %s is %s here, not the pinned %s: remove it or change the pin: %w", found.Name(), digest, pinned, errdefs.ErrFailedPrecondition)
 	}
-	return c.describe(ctx, found, digest)
+	return c.describe(local, found, digest)
+}
+
+// findPinned looks for the pinned digest among the tags of the repository.
+func (c *Client) findPinned(ctx context.Context, repository, pinned string) (client.Image, error) {
+	list, err := c.client.ListImages(ctx, "target.digest=="+strconv.Quote(pinned))
+	if err != nil {
+		return nil, err
+	}
+	for _, image := range list {
+		if strings.HasPrefix(image.Name(), repository+":") {
+			return image, nil
+		}
+	}
+	return nil, fmt.Errorf("image %s@%s: %w", repository, pinned, errdefs.ErrNotFound)
 }
 
 func (c *Client) describe(ctx context.Context, found client.Image, digest string) (Image, error) {
@@ -99,22 +110,6 @@ func (c *Client) wrongPlatform(ctx context.Context, found client.Image, cause er
 	return fmt.Errorf("image %s is for %s, this host is %s: choose one for this platform: %w", found.Name(), strings.Join(names, ", "), platforms.DefaultString(), errdefs.ErrFailedPrecondition)
 }
 
-func (c *Client) resolveRemote(ctx context.Context, name string) (Image, error) {
-	_, descriptor, err := resolver().Resolve(ctx, name)
-	if err != nil {
-		return Image{}, fmt.Errorf("image %s is not in the local store, and its registry can't be asked: import it, or name another with --image: %w",
-			name, errors.Join(err, errdefs.ErrNotFound))
-	}
-	return Image{Reference: name, Digest: descriptor.Digest.String(), Platform: platforms.DefaultString()}, nil
-}
-
-// resolver talks plain HTTP to registries on this host only.
-func resolver() remotes.Resolver {
-	return docker.NewResolver(docker.ResolverOptions{
-		Hosts: docker.ConfigureDefaultRegistries(docker.WithPlainHTTP(docker.MatchLocalhost)),
-	})
-}
-
 // EnsureImage pulls what is missing, by digest, and unpacks it. It returns the
 // image as it is then.
 func (c *Client) EnsureImage(ctx context.Context, image Image, progress backend.Progress) (Image, error) {
@@ -146,65 +141,6 @@ func (c *Client) EnsureImage(ctx context.Context, image Image, progress backend.
 		}
 	}
 	return c.describe(long, found, image.Digest)
-}
-
-// pull fetches the image by the digest of the plan, and names it as the plan
-// does.
-func (c *Client) pull(ctx context.Context, image Image, progress backend.Progress) error {
-	const pullBound = time.Hour
-	ctx, cancel := c.boundedBy(ctx, pullBound)
-	defer cancel()
-	ended := progress.Step("pull image")
-	stop := c.watchPull(ctx, image, progress)
-	name := image.Reference
-	if !strings.Contains(name, "@") {
-		name += "@" + image.Digest
-	}
-	pulled, err := c.client.Pull(ctx, name, client.WithResolver(resolver()), client.WithPlatformMatcher(platforms.Default()))
-	stop()
-	ended(err)
-	if err != nil {
-		return c.failed(ctx, "pull image "+image.Reference, err)
-	}
-	if pulled.Name() == image.Reference {
-		return nil
-	}
-	store := c.client.ImageService()
-	named := images.Image{Name: image.Reference, Target: pulled.Target()}
-	if _, err := store.Create(ctx, named); errdefs.IsAlreadyExists(err) {
-		_, err = store.Update(ctx, named)
-		return err
-	} else if err != nil {
-		return c.failed(ctx, "name image "+image.Reference, err)
-	}
-	return store.Delete(ctx, pulled.Name())
-}
-
-// watchPull reports the transfers that are under way until it is stopped.
-func (c *Client) watchPull(ctx context.Context, image Image, progress backend.Progress) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(200 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			statuses, err := c.client.ContentStore().ListStatuses(ctx)
-			if err == nil {
-				var have, total int64
-				for _, status := range statuses {
-					have, total = have+status.Offset, total+status.Total
-				}
-				progress.Bytes("pulling "+image.Reference, have, total)
-			}
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return func() { cancel(); <-done }
 }
 
 // normalize spells a reference out as docker does, and returns its pin.

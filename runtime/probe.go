@@ -64,8 +64,10 @@ func (c *Client) probe(ctx context.Context, handle Handle) (_ probed, err error)
 	return c.runProbe(ctx, name, filepath.Join(dir, "output"), handle)
 }
 
+// createProbe is not given up half-way: the daemon might create the record after
+// all, and nobody would remove it.
 func (c *Client) createProbe(ctx context.Context, name, rootfs string, handle Handle) error {
-	ctx, cancel := c.bounded(ctx)
+	ctx, cancel := c.bounded(context.WithoutCancel(ctx))
 	defer cancel()
 	spec, err := typeurl.MarshalAny(probeSpec(rootfs, name, handle))
 	if err != nil {

@@ -132,7 +132,7 @@ func (l *launch) record(ctx context.Context) (err error) {
 			backend.LabelPlan:          l.plan.Digest(),
 			backend.LabelRuntime:       l.plan.Runtime.Name,
 			backend.LabelRuntimeReason: l.plan.Runtime.Reason,
-			backend.LabelImage:         l.plan.Image.Reference + "@" + l.plan.Image.Digest,
+			backend.LabelImage:         l.plan.Image.Pinned(),
 			backend.LabelVersion:       backend.RecordVersion,
 		},
 	})

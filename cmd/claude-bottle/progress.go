@@ -67,11 +67,17 @@ func (p *progress) Bytes(name string, done, total int64) {
 }
 
 func (p *progress) draw(name string, done, total int64) {
-	if p.bar == nil || name != p.name {
+	if total <= 0 {
+		total = -1 // not known yet; a bar of no length is never drawn
+	}
+	// What is full may yet grow, as more of an image becomes known; a full bar
+	// is never drawn again.
+	if p.bar == nil || name != p.name || p.bar.IsFinished() {
 		p.clear()
-		p.bar = progressbar.NewOptions64(max(total, -1),
+		p.bar = progressbar.NewOptions64(total,
 			progressbar.OptionSetWriter(p.out), progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish(),
-			progressbar.OptionSetDescription(backend.Printable(name)), progressbar.OptionThrottle(100*time.Millisecond))
+			progressbar.OptionSetDescription(backend.Printable(name)), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionSetSpinnerChangeInterval(0)) // else a goroutine draws on, over what comes next
 		p.name = name
 	}
 	if total > 0 {
