@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -112,10 +113,15 @@ func (c *Client) wrongPlatform(ctx context.Context, found client.Image, cause er
 
 // EnsureImage pulls what is missing, by digest, and unpacks it. It returns the
 // image as it is then.
-func (c *Client) EnsureImage(ctx context.Context, image Image, progress backend.Progress) (Image, error) {
+func (c *Client) EnsureImage(ctx context.Context, image Image, progress backend.Progress) (_ Image, err error) {
 	if image.Present && image.Unpacked {
 		return image, nil
 	}
+	ctx, release, err := c.lease(ctx)
+	if err != nil {
+		return Image{}, err
+	}
+	defer func() { err = errors.Join(err, release(err != nil)) }()
 	if !image.Present {
 		if err := c.pull(ctx, image, progress); err != nil {
 			return Image{}, err

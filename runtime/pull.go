@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
@@ -24,7 +24,7 @@ import (
 const (
 	resolveBound = time.Minute
 	pullBound    = time.Hour
-	dropBound    = 5 * time.Second
+	releaseBound = time.Minute // a collection of garbage, after a failure
 )
 
 // resolveRemote asks the registry which digest the name stands for.
@@ -54,6 +54,32 @@ func resolver() remotes.Resolver {
 	})
 }
 
+// lease keeps what is pulled and unpacked from the garbage collector until it is
+// released; of an image that failed nothing is kept. The client makes leases of
+// its own where there is none, and leaves them when ctx ends.
+func (c *Client) lease(ctx context.Context) (_ context.Context, release func(failed bool) error, err error) {
+	bounded, cancel := c.bounded(context.WithoutCancel(ctx))
+	defer cancel()
+	leased, _, err := c.client.WithLease(bounded)
+	if err != nil {
+		return nil, nil, c.failed(bounded, "lease the image", err)
+	}
+	id, _ := leases.FromContext(leased)
+	return leases.WithLease(ctx, id), func(failed bool) error {
+		undo, cancel := c.boundedBy(context.WithoutCancel(ctx), releaseBound)
+		defer cancel()
+		var options []leases.DeleteOpt
+		if failed {
+			options = append(options, leases.SynchronousDelete)
+		}
+		err := c.client.LeasesService().Delete(undo, leases.Lease{ID: id}, options...)
+		if err != nil && !errdefs.IsNotFound(err) {
+			return c.failed(undo, "release the image", err)
+		}
+		return nil
+	}, nil
+}
+
 // pull fetches the image by the digest of the plan, and names it as the plan
 // does.
 func (c *Client) pull(ctx context.Context, image Image, progress backend.Progress) error {
@@ -69,8 +95,11 @@ func (c *Client) pull(ctx context.Context, image Image, progress backend.Progres
 	pulled, err := c.client.Pull(ctx, name, client.WithResolver(resolver()), client.WithPlatformMatcher(platforms.Default()), client.WithImageHandlerWrapper(transfers.wrap))
 	stop()
 	ended(err)
+	if errdefs.IsFailedPrecondition(err) {
+		err = errors.Join(err, c.dropSpoiled(ctx, transfers))
+	}
 	if err != nil {
-		return errors.Join(c.failed(ctx, "pull image "+image.Reference, err), c.dropTransfers(ctx, transfers))
+		return c.failed(ctx, "pull image "+image.Reference, err)
 	}
 	if pulled.Name() == image.Reference {
 		return nil
@@ -110,32 +139,21 @@ func (c *Client) watchPull(ctx context.Context, image Image, transfers *transfer
 	return func() { cancel(); <-done }
 }
 
-// dropTransfers removes what a failed pull has left half done: bytes that do not
-// fit their digest would be taken up, and refused, by every later pull. What
-// another process is writing now is that one's.
-func (c *Client) dropTransfers(ctx context.Context, transfers *transfers) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropBound)
-	defer cancel()
+// dropSpoiled removes bytes that are all here and do not fit their digest: every
+// later pull would take them up, and be refused. In a store that holds nothing
+// else the collector fails, and would leave them.
+func (c *Client) dropSpoiled(ctx context.Context, transfers *transfers) error {
 	store := c.client.ContentStore()
 	statuses, err := store.ListStatuses(ctx)
 	if err != nil {
-		return c.failed(ctx, "look for unfinished transfers", err)
+		return fmt.Errorf("look for spoiled transfers: %w", err)
 	}
-	var failures []error
-	for _, status := range transfers.unfinished(statuses) {
-		// Our own writers may be on their way out still: the lock is waited for.
-		writer, err := content.OpenWriter(ctx, store, content.WithRef(status.Ref))
-		if ctx.Err() != nil {
-			break
-		}
-		if err == nil {
-			err = errors.Join(writer.Close(), store.Abort(ctx, status.Ref))
-		}
-		if err != nil && !errdefs.IsNotFound(err) {
-			failures = append(failures, c.failed(ctx, "drop transfer "+status.Ref, err))
+	for _, ingest := range transfers.spoiled(statuses) {
+		if abortErr := store.Abort(ctx, ingest); abortErr != nil && !errdefs.IsNotFound(abortErr) {
+			err = errors.Join(err, fmt.Errorf("drop transfer %s: %w", ingest, abortErr))
 		}
 	}
-	return errors.Join(failures...)
+	return err
 }
 
 // transfers are the parts of one image, by the reference of their ingest. The
@@ -166,14 +184,17 @@ func (t *transfers) note(ingest string, size int64, done bool) {
 	t.done[ingest] = t.done[ingest] || done
 }
 
-// unfinished are the ingests of this image that were not finished by us.
-func (t *transfers) unfinished(statuses []content.Status) []content.Status {
+// spoiled are the ingests that have all their bytes and were not taken.
+func (t *transfers) spoiled(statuses []content.Status) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.DeleteFunc(statuses, func(status content.Status) bool {
-		_, ours := t.sizes[status.Ref]
-		return !ours || t.done[status.Ref]
-	})
+	var list []string
+	for _, status := range statuses {
+		if size, ours := t.sizes[status.Ref]; ours && !t.done[status.Ref] && status.Offset >= size {
+			list = append(list, status.Ref)
+		}
+	}
+	return list
 }
 
 // sum is how many bytes are here, and of how many.

@@ -36,8 +36,8 @@ func TestTransfersCountWhatIsOfThisImage(t *testing.T) {
 	if have, total := transfers.sum(statuses); have != 10+40+1000 || total != 10+100+1000 {
 		t.Errorf("%d of %d bytes, want 1050 of 1110", have, total)
 	}
-	left := transfers.unfinished(statuses)
-	if len(left) != 2 || left[0].Ref != ingest(begun, 0).Ref || left[1].Ref != ingest(refused, 0).Ref {
-		t.Errorf("unfinished are %v", left)
+	spoiled := transfers.spoiled(statuses)
+	if len(spoiled) != 1 || spoiled[0] != ingest(refused, 0).Ref {
+		t.Errorf("spoiled are %v", spoiled)
 	}
 }

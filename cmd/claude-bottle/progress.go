@@ -75,8 +75,8 @@ func (p *progress) draw(name string, done, total int64) {
 	if p.bar == nil || name != p.name || p.bar.IsFinished() {
 		p.clear()
 		p.bar = progressbar.NewOptions64(total,
-			progressbar.OptionSetWriter(p.out), progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish(),
-			progressbar.OptionSetDescription(backend.Printable(name)), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionSetWriter(p.out), progressbar.OptionShowBytes(true), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetDescription(backend.Printable(name)),
 			progressbar.OptionSetSpinnerChangeInterval(0)) // else a goroutine draws on, over what comes next
 		p.name = name
 	}

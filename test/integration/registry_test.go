@@ -161,7 +161,7 @@ func TestT9_BytesThatDoNotFitTheirDigestAreRefused(t *testing.T) {
 		t.Run("containerd-"+version, func(t *testing.T) {
 			u, registry, reference, digest := puller(t, version)
 			does(u, "echo hello from the pulled image")
-			for _, blob := range []string{digest, layer(t, digest)} { // a manifest that was good would stay
+			for _, blob := range []string{digest, layer(t, digest)} {
 				good, err := os.ReadFile(registry.Blob(blob))
 				if err != nil {
 					t.Fatal(err)
