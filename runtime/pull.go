@@ -24,7 +24,7 @@ import (
 const (
 	resolveBound = time.Minute
 	pullBound    = time.Hour
-	releaseBound = time.Minute // a collection of garbage, after a failure
+	releaseBound = 20 * time.Second // a collection of garbage, after a failure
 )
 
 // resolveRemote asks the registry which digest the name stands for.
