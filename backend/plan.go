@@ -27,6 +27,7 @@ type Plan struct {
 	Workspace *WorkTree      `json:"workspace,omitempty"`
 	Env       []EnvVariable  `json:"env"`
 	Egress    []PlanHost     `json:"egress"`
+	SSH       []PlanSSH      `json:"ssh,omitempty"`
 	Anthropic PlanAnthropic  `json:"anthropic"`
 	Routes    []PlanRoute    `json:"routes,omitempty"`
 	DLP       DLPMode        `json:"dlp,omitempty"`

@@ -134,6 +134,7 @@ func (p *Plan) printReach(row func(string, string, ...any)) {
 		}
 		row("hosts", "%s port %s (%s)%s", Printable(host.Host), strings.Join(ports, ", "), Printable(host.Because), private)
 	}
+	p.printSSH(row)
 	for _, variable := range p.Env {
 		switch variable.Origin {
 		case EnvForwarded:

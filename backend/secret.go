@@ -63,6 +63,8 @@ type Secrets struct {
 	Credential Secret
 	// Routes are the secrets of the planned routes, by name.
 	Routes map[string]RouteSecret
+	// Passphrases are those of SSH keys, by the Host of their entry.
+	Passphrases map[string]Secret
 }
 
 // CheckSecrets says what ResolveSecrets would miss on the host, before anybody is
@@ -74,7 +76,7 @@ func CheckSecrets(plan *Plan, lookup func(string) (string, bool)) error {
 
 // ResolveSecrets finds the values that the plan names: from the host's
 // environment by lookup, and from the user by ask for the variables that the
-// bottle file wants asked. Lookup and ask are called once a name.
+// bottle file wants asked, and for the passphrases of SSH keys. Lookup and ask are called once a name.
 func ResolveSecrets(plan *Plan, lookup func(string) (string, bool), ask func(prompt string) (string, error)) (Secrets, error) {
 	secrets := Secrets{Env: make(map[string]Secret, len(plan.Env))}
 	for _, variable := range plan.Env {
@@ -95,6 +97,9 @@ func ResolveSecrets(plan *Plan, lookup func(string) (string, bool), ask func(pro
 		default:
 			secrets.Env[variable.Name] = NewSecret(variable.value)
 		}
+	}
+	if err := askPassphrases(plan, &secrets, ask); err != nil {
+		return Secrets{}, err
 	}
 	if name := plan.Anthropic.Credential.Variable(); name != "" {
 		value, ok := lookup(name)

@@ -122,7 +122,8 @@ type SSHEntry struct {
 	Hostname     string `yaml:"hostname,omitempty" json:"hostname,omitempty"`
 	User         string `yaml:"user,omitempty" json:"user,omitempty"`
 	Port         uint16 `yaml:"port,omitempty" json:"port,omitempty"`
-	KnownHostKey string `yaml:"knownHostKey,omitempty" json:"knownHostKey,omitempty"`
+	KnownHostKey string `yaml:"knownHostKey,omitempty" json:"knownHostKey,omitempty" jsonschema:"description=The host's public key as TYPE BASE64; without copy it is required."`
+	Copy         bool   `yaml:"copy,omitempty" json:"copy,omitempty" jsonschema:"description=Copies the key into the bottle instead of signing with it outside."`
 }
 
 // Resources are the limits of one bottle as the file spells them. Sizes take

@@ -23,6 +23,8 @@ const (
 	KindDenied  Kind = "denied"  // from inside: a name was asked for that is not allowed
 	KindSession Kind = "session" // to inside: run a command
 	KindNames   Kind = "names"   // to inside: a new table of names
+
+	KindSSHAgent Kind = "ssh-agent" // from inside: a connection to the SSH agent
 )
 
 // Request opens a stream.
@@ -37,6 +39,8 @@ type Request struct {
 // Names is what PID 1 answers and listens for.
 type Names struct {
 	Entries []Name `json:"entries"`
+	// SSHAgent is the path of the socket that stands for the SSH agent; "" is none.
+	SSHAgent string `json:"sshAgent,omitempty"`
 }
 
 // Name is one allowed host, or every name below it when Suffix is set. Below the

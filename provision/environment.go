@@ -24,6 +24,9 @@ var (
 // one that a user may well set.
 func Environment(spec backend.Spec, credential backend.CredentialKind) ([]backend.EnvVariable, error) {
 	ours := builtIn(credential)
+	if slices.ContainsFunc(spec.Manifest.Bottle.SSH, func(entry backend.SSHEntry) bool { return !entry.Copy }) {
+		ours["SSH_AUTH_SOCK"] = backend.SSHAgentPath
+	}
 	list := make(map[string]backend.EnvVariable, len(ours))
 	for name, value := range ours {
 		list[name] = backend.NewEnv(name, backend.EnvBuiltIn, value)
@@ -72,7 +75,7 @@ func parseValue(name, text string) (backend.EnvVariable, error) {
 func reserved(name string) bool {
 	switch name {
 	case "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "ANTHROPIC_UNIX_SOCKET", "CLAUDE_CODE_OAUTH_TOKEN",
-		"HOME", "USER", "LOGNAME", "IS_SANDBOX", "CLAUDE_CONFIG_DIR":
+		"HOME", "USER", "LOGNAME", "IS_SANDBOX", "CLAUDE_CONFIG_DIR", "SSH_AUTH_SOCK":
 		return true
 	default:
 		return false

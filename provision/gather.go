@@ -11,6 +11,7 @@ import (
 // Provisions are what a Plan says about the things that go in.
 type Provisions struct {
 	Inputs    []backend.Input
+	SSH       []backend.PlanSSH
 	Workspace *backend.WorkTree // nil without --cwd; the caller closes it
 	Warnings  []string
 }
@@ -41,12 +42,13 @@ func Gather(ctx context.Context, spec backend.Spec) (Provisions, error) {
 		things.Inputs = append(things.Inputs, input)
 	}
 	if len(spec.Manifest.Bottle.SSH) > 0 {
-		inputs, err := sshInputs(spec)
+		planned, inputs, err := sshThings(spec)
 		if err != nil {
 			return Provisions{}, err
 		}
+		things.SSH = planned
 		things.Inputs = append(things.Inputs, inputs...)
-		things.Warnings = append(things.Warnings, "SSH keys are copied in, into memory: the agent can read them while the bottle lives. Use deploy keys.")
+		things.Warnings = append(things.Warnings, copiedWarnings(planned)...)
 	}
 	if spec.CopyCwd {
 		tree, warnings, err := gatherWorkTree(ctx, spec.Cwd, spec.Home)

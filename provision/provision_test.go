@@ -350,7 +350,7 @@ func TestT31SSHKeysGoOneByOneWithTheirFingerprint(t *testing.T) {
 	key := newKey(t, "")
 	u.write("home/.ssh/deploy", key)
 	u.write("home/.ssh/id_rsa", "canary")
-	u.spec.Manifest.Bottle.SSH = []backend.SSHEntry{{Host: "git", Hostname: "git.example.com", User: "git", Port: 2222, IdentityFile: "~/.ssh/deploy"}}
+	u.spec.Manifest.Bottle.SSH = []backend.SSHEntry{{Host: "git", Hostname: "git.example.com", User: "git", Port: 2222, IdentityFile: "~/.ssh/deploy", Copy: true}}
 	things, err := u.gather()
 	u.must(err)
 	files := u.arrive()
@@ -393,7 +393,7 @@ func TestSSHEntriesThatCantBeAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			u := newUser(t)
 			u.write("home/.ssh/deploy", newKey(t, ""))
-			entry := backend.SSHEntry{Host: "git", IdentityFile: "~/.ssh/deploy"}
+			entry := backend.SSHEntry{Host: "git", IdentityFile: "~/.ssh/deploy", Copy: true}
 			change(u, &entry)
 			u.spec.Manifest.Bottle.SSH = []backend.SSHEntry{entry}
 			if _, err := u.gather(); err == nil {
@@ -456,7 +456,7 @@ func TestSecretsStandNowhereInThePlan(t *testing.T) {
 	u := newUser(t)
 	key := newKey(t, "")
 	u.write("home/.ssh/deploy", key)
-	u.spec.Manifest.Bottle.SSH = []backend.SSHEntry{{Host: "git", IdentityFile: "~/.ssh/deploy"}}
+	u.spec.Manifest.Bottle.SSH = []backend.SSHEntry{{Host: "git", IdentityFile: "~/.ssh/deploy", Copy: true}}
 	things, err := u.gather()
 	u.must(err)
 	var shown bytes.Buffer

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/archive"
@@ -21,33 +22,54 @@ const maxKeyBytes = 64 << 10
 
 const defaultSSHPort = 22
 
+// defaultSSHUser is who logs in where the agent signs, for it signs for one user:
+// forges know but this one.
+const defaultSSHUser = "git"
+
+// keyDirectory is where keys lie, below backend.SSHPath.
+const keyDirectory = "keys/"
+
 // word is what may stand in an ssh configuration without quotes: no space, no
 // option, no pattern.
 var word = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$`)
 
-// sshInputs are one key for each entry, and the configuration that goes with
-// them. Each entry becomes its own stream, so that the preflight names it.
-func sshInputs(spec backend.Spec) ([]backend.Input, error) {
+// sshThings are the entries of the bottle file with their keys, and what goes in
+// for them: the configuration that goes with all, and each key that is copied as
+// a stream of its own, so that the preflight names it.
+func sshThings(spec backend.Spec) ([]backend.PlanSSH, []backend.Input, error) {
+	var planned []plannedKey
 	var inputs []backend.Input
-	var config, known strings.Builder
+	name := spec.Manifest.Bottle.Name
 	for i, entry := range spec.Manifest.Bottle.SSH {
 		if err := checkSSHEntry(entry); err != nil {
-			return nil, fmt.Errorf("bottle %s: ssh entry %d: %w", spec.Manifest.Bottle.Name, i+1, err)
+			return nil, nil, fmt.Errorf("bottle %s: ssh entry %d: %w", name, i+1, err)
 		}
-		input, err := keyInput(entry, spec.Home)
+		if slices.ContainsFunc(planned, func(known plannedKey) bool { return known.Host == entry.Host }) {
+			return nil, nil, fmt.Errorf("bottle %s: ssh entry %d: there is another entry for host %s: %w", name, i+1, entry.Host, errdefs.ErrInvalidArgument)
+		}
+		one, err := planSSH(entry, spec.Home)
 		if err != nil {
-			return nil, fmt.Errorf("bottle %s: ssh %s: %w", spec.Manifest.Bottle.Name, entry.Host, err)
+			return nil, nil, fmt.Errorf("bottle %s: ssh %s: %w", name, entry.Host, err)
+		}
+		planned = append(planned, one)
+		if !entry.Copy {
+			continue
+		}
+		input, err := keyInput(one)
+		if err != nil {
+			return nil, nil, err
 		}
 		inputs = append(inputs, input)
-		writeSSHConfig(&config, &known, entry)
 	}
-	files, err := built(backend.Input{
-		Kind: backend.InputSSH, Name: "ssh config", Place: backend.PlaceSSH, Files: 2, Bytes: int64(config.Len() + known.Len()),
-	}, func(b *archive.Builder) {
-		b.File("config", 0o600, []byte(config.String()))
-		b.File("known_hosts", 0o600, []byte(known.String()))
-	})
-	return append(inputs, files), err
+	config, err := sshConfig(planned)
+	if err != nil {
+		return nil, nil, err
+	}
+	plans := make([]backend.PlanSSH, len(planned))
+	for i, one := range planned {
+		plans[i] = one.PlanSSH
+	}
+	return plans, append(inputs, config), nil
 }
 
 func checkSSHEntry(entry backend.SSHEntry) error {
@@ -60,40 +82,87 @@ func checkSSHEntry(entry backend.SSHEntry) error {
 	if entry.User != "" && !word.MatchString(entry.User) {
 		return fmt.Errorf("user %q is not a user name: %w", entry.User, errdefs.ErrInvalidArgument)
 	}
-	if entry.KnownHostKey != "" {
-		if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(entry.KnownHostKey)); err != nil || strings.ContainsAny(entry.KnownHostKey, "\r\n") {
-			return fmt.Errorf("knownHostKey is not `TYPE BASE64`, as ssh-keyscan prints it after the host: %w", errdefs.ErrInvalidArgument)
-		}
+	if entry.KnownHostKey == "" && !entry.Copy {
+		target, port := sshTarget(entry)
+		return fmt.Errorf("knownHostKey is missing, and the agent signs for a host with that key alone: `ssh-keyscan -p %d %s` prints it, "+
+			"compare it with what the host's owner says, and put TYPE BASE64 here: %w", port, target, errdefs.ErrInvalidArgument)
 	}
 	return nil
 }
 
-// keyInput reads one private key. Its bytes are not hashed for show.
-func keyInput(entry backend.SSHEntry, home string) (backend.Input, error) {
+// plannedKey is an entry with what is read of its key.
+type plannedKey struct {
+	backend.PlanSSH
+	public ssh.PublicKey
+}
+
+// planSSH reads one private key. Its bytes are not hashed for show.
+func planSSH(entry backend.SSHEntry, home string) (plannedKey, error) {
 	path := entry.IdentityFile
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		path = filepath.Join(home, rest)
 	}
 	if !filepath.IsAbs(path) {
-		return backend.Input{}, fmt.Errorf("identityFile %q: give an absolute path, or one that begins with ~/: %w", entry.IdentityFile, errdefs.ErrInvalidArgument)
+		return plannedKey{}, fmt.Errorf("identityFile %q: give an absolute path, or one that begins with ~/: %w", entry.IdentityFile, errdefs.ErrInvalidArgument)
 	}
 	key, err := readKey(path)
 	if err != nil {
-		return backend.Input{}, err
+		return plannedKey{}, err
 	}
-	fingerprint, err := fingerprintOf(key, path)
+	public, locked, err := publicOf(key, path)
 	if err != nil {
-		return backend.Input{}, err
+		return plannedKey{}, err
 	}
+	if locked && entry.Copy {
+		return plannedKey{}, fmt.Errorf("%s has a passphrase, which nobody can type inside: leave `copy` out, or use a deploy key without one: %w", path, errdefs.ErrInvalidArgument)
+	}
+	target, port := sshTarget(entry)
+	plan := backend.PlanSSH{
+		Host: entry.Host, Hostname: target, Port: port, User: entry.User, From: path, Fingerprint: ssh.FingerprintSHA256(public),
+		Copied: entry.Copy, Locked: locked,
+	}
+	if plan.User == "" && !entry.Copy {
+		plan.User = defaultSSHUser
+	}
+	if entry.KnownHostKey != "" {
+		hostKey, err := parseHostKey(entry.KnownHostKey)
+		if err != nil {
+			return plannedKey{}, err
+		}
+		plan.HostKey, plan.HostFingerprint = authorized(hostKey), ssh.FingerprintSHA256(hostKey)
+	}
+	return plannedKey{backend.NewPlanSSH(plan, key), public}, nil
+}
+
+// parseHostKey reads a knownHostKey.
+func parseHostKey(text string) (ssh.PublicKey, error) {
+	key, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(text))
+	if err != nil || len(options) > 0 || len(rest) > 0 || strings.ContainsAny(text, "\r\n") {
+		return nil, fmt.Errorf("knownHostKey is not `TYPE BASE64`, as ssh-keyscan prints it after the host: %w", errdefs.ErrInvalidArgument)
+	}
+	if _, ok := key.(*ssh.Certificate); ok {
+		return nil, fmt.Errorf("knownHostKey is a certificate: give the host's plain key: %w", errdefs.ErrInvalidArgument)
+	}
+	return key, nil
+}
+
+// authorized is a public key as one line without its end.
+func authorized(key ssh.PublicKey) string {
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
+}
+
+// keyInput is a key that is copied.
+func keyInput(planned plannedKey) (backend.Input, error) {
+	key := planned.Key()
 	builder := archive.NewBuilder()
-	builder.File("keys/"+entry.Host, 0o400, key)
+	builder.File(keyDirectory+planned.Host, 0o400, key)
 	stream, err := builder.Bytes()
 	if err != nil {
 		return backend.Input{}, fmt.Errorf("pack key: %w", err)
 	}
 	return backend.NewSecretInput(backend.Input{
-		Kind: backend.InputSSH, Name: "ssh key for " + entry.Host, From: path, Place: backend.PlaceSSH,
-		Files: 1, Bytes: int64(len(key)), Note: fingerprint,
+		Kind: backend.InputSSH, Name: "ssh key for " + planned.Host, From: planned.From, Place: backend.PlaceSSH,
+		Files: 1, Bytes: int64(len(key)), Note: planned.Fingerprint,
 	}, stream), nil
 }
 
@@ -116,38 +185,20 @@ func readKey(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxKeyBytes))
 }
 
-// fingerprintOf shows which key it is. One with a passphrase is told by the .pub
-// file beside it, for it can't be used inside without the passphrase anyway.
-func fingerprintOf(key []byte, path string) (string, error) {
+// publicOf is the public half of a key, by which it is known. That of a locked
+// one is readable in OpenSSH's own format.
+func publicOf(key []byte, path string) (public ssh.PublicKey, locked bool, err error) {
 	signer, err := ssh.ParsePrivateKey(key)
-	var locked *ssh.PassphraseMissingError
+	var missing *ssh.PassphraseMissingError
 	switch {
-	case errors.As(err, &locked):
-		return "", fmt.Errorf("%s has a passphrase, which nobody can type inside: use a deploy key without one: %w", path, errdefs.ErrInvalidArgument)
+	case errors.As(err, &missing) && missing.PublicKey != nil:
+		return missing.PublicKey, true, nil
+	case errors.As(err, &missing):
+		return nil, true, fmt.Errorf("%s has a passphrase in an old format: `ssh-keygen -p -f %s` writes it anew: %w", path, path, errdefs.ErrInvalidArgument)
 	case err != nil:
-		return "", fmt.Errorf("%s is not a private key: %w", path, errdefs.ErrInvalidArgument)
+		return nil, false, fmt.Errorf("%s is not a private key: %w", path, errdefs.ErrInvalidArgument)
 	}
-	return ssh.FingerprintSHA256(signer.PublicKey()), nil
-}
-
-// writeSSHConfig appends one host. A host without a pinned key is trusted on
-// first use, within the one life of the bottle.
-func writeSSHConfig(config, known *strings.Builder, entry backend.SSHEntry) {
-	target, port := sshTarget(entry)
-	fmt.Fprintf(config, "Host %s\n  HostName %s\n  Port %d\n  IdentityFile ~/.ssh/keys/%s\n  IdentitiesOnly yes\n", entry.Host, target, port, entry.Host)
-	if entry.User != "" {
-		fmt.Fprintf(config, "  User %s\n", entry.User)
-	}
-	if entry.KnownHostKey == "" {
-		config.WriteString("  StrictHostKeyChecking accept-new\n\n")
-		return
-	}
-	config.WriteString("  StrictHostKeyChecking yes\n\n")
-	name := target
-	if port != defaultSSHPort {
-		name = fmt.Sprintf("[%s]:%d", target, port)
-	}
-	fmt.Fprintf(known, "%s %s\n", name, entry.KnownHostKey)
+	return signer.PublicKey(), false, nil
 }
 
 func sshTarget(entry backend.SSHEntry) (string, uint16) {
@@ -159,4 +210,16 @@ func sshTarget(entry backend.SSHEntry) (string, uint16) {
 		port = defaultSSHPort
 	}
 	return target, port
+}
+
+// copiedWarnings name the keys that the agent will be able to read.
+func copiedWarnings(planned []backend.PlanSSH) []string {
+	var found []string
+	for _, entry := range planned {
+		if entry.Copied {
+			found = append(found, fmt.Sprintf("ssh %s: the key is copied in, into memory: the agent can read it while the bottle lives, and send it away. "+
+				"Leave `copy` out, or use a deploy key.", entry.Host))
+		}
+	}
+	return found
 }

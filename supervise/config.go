@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/egress/sshagent"
 	"github.com/claude-bottle/claude-bottle/neck"
 )
 
@@ -33,6 +34,8 @@ type Config struct {
 	// that the bottle was given, by the names of their variables.
 	DLP backend.DLPMode   `json:"dlp,omitempty"`
 	Env map[string]string `json:"env,omitempty"`
+	// SSH are the keys that the SSH agent signs with.
+	SSH []sshagent.Entry `json:"ssh,omitempty"`
 	// Discard throws the work away at the end.
 	Discard bool `json:"discard"`
 	// Backend is what the backend needs to open the bottle's Sandbox.

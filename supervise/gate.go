@@ -11,6 +11,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/egress"
+	"github.com/claude-bottle/claude-bottle/egress/sshagent"
 	"github.com/claude-bottle/claude-bottle/neck"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
@@ -29,6 +30,7 @@ type gate struct {
 	routes *routes
 	notes  *notes
 	audit  *egress.Audit
+	ssh    *sshagent.Agent
 }
 
 // newGate opens the gate of a bottle. The caller closes it.
@@ -42,8 +44,12 @@ func newGate(config Config) (*gate, error) {
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
 	}
+	if g.ssh, err = newSSHAgent(config.SSH, audit); err != nil {
+		return nil, errors.Join(err, audit.Close())
+	}
 	g.routes, err = newRoutes(config, g.notes, func(event egress.Event) { _ = audit.Log(event) })
 	if err != nil {
+		g.ssh.Close()
 		return nil, errors.Join(err, audit.Close())
 	}
 	g.screen = egress.NewScreen(egress.ScreenOptions{
@@ -57,12 +63,13 @@ func newGate(config Config) (*gate, error) {
 func (g *gate) close() {
 	g.screen.Close()
 	g.routes.close()
+	g.ssh.Close()
 	_ = g.audit.Close()
 }
 
 // names is what PID 1 answers and listens for.
 func (g *gate) names() neck.Names {
-	table := neck.Names{Entries: g.routes.names()}
+	table := neck.Names{Entries: g.routes.names(), SSHAgent: g.sshSocket()}
 	for _, host := range g.hosts {
 		name, suffix := strings.CutPrefix(host.Host, "*.")
 		if host.Host == egress.Everywhere {
@@ -79,6 +86,8 @@ func (s *supervisor) fromBottle(ctx context.Context, request neck.Request, strea
 	switch request.Kind {
 	case neck.KindDial:
 		s.policy.dial(ctx, request, stream)
+	case neck.KindSSHAgent:
+		s.policy.signs(ctx, stream)
 	case neck.KindDenied:
 		_ = s.policy.audit.Log(egress.Event{Kind: "name", Host: backend.Printable(request.Host), Reason: "not allowed"})
 		_ = stream.Accept()

@@ -36,6 +36,9 @@ func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backen
 	if err != nil {
 		return nil, err
 	}
+	if err := supervise.CheckSSHKeys(plan, secrets); err != nil {
+		return nil, err
+	}
 	if detail.image, err = b.client.EnsureImage(ctx, detail.image, b.options.Progress); err != nil {
 		return nil, err
 	}
@@ -186,9 +189,12 @@ func (l *launch) supervise(ctx context.Context) error {
 			ID: l.id.String(), Run: l.run, State: l.state, UID: int(l.user.host),
 			Hosts: l.plan.Egress, Anthropic: l.plan.Anthropic, Credential: l.secrets.Credential.Reveal(),
 			Routes: routeConfigs(l.plan.Routes, l.secrets), DLP: l.plan.DLP, Env: envSecrets(l.plan, l.secrets),
-			Discard: l.plan.Discard, Backend: encoded,
+			SSH: supervise.SSHKeys(l.plan, l.secrets), Discard: l.plan.Discard, Backend: encoded,
 		},
 	})
+	for _, entry := range l.plan.SSH {
+		entry.Forget() // the supervisor has it
+	}
 	return err
 }
 

@@ -126,6 +126,7 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 		Workspace: things.Workspace,
 		Env:       env,
 		Egress:    hosts,
+		SSH:       things.SSH,
 		Anthropic: backend.PlanAnthropic{Upstream: upstream, Credential: credential, ServerTools: bottle.Anthropic.ServerTools},
 		Routes:    routes,
 		DLP:       bottle.DLP,
@@ -262,7 +263,7 @@ func mounts(plan *backend.Plan) []backend.PlanMount {
 		{Destination: "/tmp", Kind: "tmpfs", From: "memory"},
 	}
 	if slices.ContainsFunc(plan.Inputs, func(input backend.Input) bool { return input.Place == backend.PlaceSSH }) {
-		list = append(list, backend.PlanMount{Destination: backend.SSHPath, Kind: "bind", From: "SSH keys, in memory"})
+		list = append(list, backend.PlanMount{Destination: backend.SSHPath, Kind: "bind", From: "ssh configuration and copied keys, in memory"})
 	}
 	return list
 }

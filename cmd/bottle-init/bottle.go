@@ -15,6 +15,7 @@ type bottle struct {
 	guest  *neck.Guest
 	reaper *reaper
 	names  *names
+	ssh    *sshAgent
 }
 
 func newBottle(socket string) *bottle {
@@ -32,6 +33,7 @@ func newBottle(socket string) *bottle {
 func (b *bottle) run(ctx context.Context) error {
 	open := func(request neck.Request) (neck.Stream, error) { return b.guest.Open(ctx, request) }
 	b.names = newNames(newTunnels(open))
+	b.ssh = newSSHAgent(open)
 	b.reaper = newReaper()
 	defer b.reaper.close()
 	server, err := newNameServer("127.0.0.1:53", b.names, open)
@@ -42,6 +44,7 @@ func (b *bottle) run(ctx context.Context) error {
 		defer server.close(ctx)
 	}
 	defer b.names.close()
+	defer b.ssh.close()
 	b.guest.Run(ctx)
 	return nil
 }
@@ -55,6 +58,10 @@ func (b *bottle) fromHost(ctx context.Context, request neck.Request, stream neck
 			return
 		}
 		b.names.set(*request.Names)
+		if err := b.ssh.set(request.Names.SSHAgent); err != nil {
+			// As without names: a bottle without its agent still works.
+			fmt.Fprintln(os.Stderr, "bottle-init:", err)
+		}
 		_ = stream.Accept()
 		_ = stream.Close()
 	case neck.KindSession:

@@ -26,7 +26,7 @@ func TestBadInputNamesTheThingAndTheRemedy(t *testing.T) {
 	u.Write("home/.claude-bottle/agents/forwarding.md", "---\nbottle: forwarding\n---\n")
 	u.Write("home/.claude-bottle/bottles/forwarding.md", "---\nimage: "+containerdtest.TestImage+"\nenv: {A: \"${NOT_SET_HERE}\"}\n---\n")
 	u.Write("home/.claude-bottle/agents/keyless.md", "---\nbottle: keyless\n---\n")
-	u.Write("home/.claude-bottle/bottles/keyless.md", "---\nimage: "+containerdtest.TestImage+"\nssh: [{host: git.example.com, identityFile: ~/.ssh/nowhere}]\n---\n")
+	u.Write("home/.claude-bottle/bottles/keyless.md", "---\nimage: "+containerdtest.TestImage+"\nssh: [{host: git.example.com, identityFile: ~/.ssh/nowhere, copy: true}]\n---\n")
 	for name, test := range map[string]struct {
 		args []string
 		env  []string
