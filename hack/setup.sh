@@ -2,11 +2,12 @@
 # Makes ready what building, testing and running claude-bottle needs, on Debian 12 with Go: packages, then tools and
 # images in libexec/. What is there and up to date is left alone, so a second run takes a moment.
 #
-# usage: hack/setup.sh [all|tools|image|lint]...
+# usage: hack/setup.sh [all|tools|image|ssh|lint]...
 #
 #   tools  runc, containerd with ctr and its shim, runsc with its shim, and for tests containerd 1.7,
 #          built as the newer one is, and Debian's 1.6 and docker-registry
 #   image  the archives of the default image and of the test image
+#   ssh    sshd, which tests start on ports of their own
 #   lint   golangci-lint and shellcheck
 #   all    everything (the default)
 set -euo pipefail
@@ -120,6 +121,16 @@ setup_image() {
 	make_unless_current image-default images/default.digest "$recipe" -- "$repository/hack/default-image.sh" default
 }
 
+setup_ssh() {
+	if installed openssh-server; then
+		say "packages for testing SSH: installed"
+		return
+	fi
+	want_packages "testing SSH" openssh-server
+	# Its program alone is wanted: no service that listens from now on.
+	[[ ! -d /run/systemd/system ]] || systemctl disable --quiet --now ssh
+}
+
 setup_lint() {
 	want_packages "linting scripts" shellcheck
 	make_tool golangci-lint golangci-lint
@@ -140,9 +151,10 @@ for part in "$@"; do
 	all)
 		setup_tools
 		setup_image
+		setup_ssh
 		setup_lint
 		;;
-	tools | image | lint) "setup_$part" ;;
-	*) fail "usage: hack/setup.sh [all|tools|image|lint]..." ;;
+	tools | image | ssh | lint) "setup_$part" ;;
+	*) fail "usage: hack/setup.sh [all|tools|image|ssh|lint]..." ;;
 	esac
 done

@@ -63,7 +63,9 @@ func TestTheAgentsSocketIsCarriedToTheHost(t *testing.T) {
 	}
 	agent.close()
 	_ = guest.Close()
-	<-served
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestAnAgentThatTheHostRefusesEndsTheConnection(t *testing.T) {

@@ -26,6 +26,9 @@ func everyVersion() []string { return []string{"1.6", "1.7", "2.4"} }
 // daemons are shared by the tests, a version each, started when first asked for.
 var daemons = map[string]*containerdtest.Daemon{}
 
+// imported are the daemons that have the default image, too.
+var imported = map[*containerdtest.Daemon]bool{}
+
 // attack is the path of the program that tries to get out.
 var attack string
 
@@ -63,6 +66,12 @@ func run(m *testing.M) (code int, err error) {
 // newUser returns a user of the stand-in for claude.
 func newUser(t *testing.T, version string) *bottletest.User {
 	t.Helper()
+	return bottletest.New(t, bottletest.Options{Daemon: sharedDaemon(t, version), Image: containerdtest.TestImage})
+}
+
+// sharedDaemon is the daemon of that version, with the test image in it.
+func sharedDaemon(t *testing.T, version string) *containerdtest.Daemon {
+	t.Helper()
 	if daemons[version] == nil {
 		daemon, err := containerdtest.Launch(containerdtest.Options{Version: version})
 		if err != nil {
@@ -71,7 +80,7 @@ func newUser(t *testing.T, version string) *bottletest.User {
 		daemons[version] = daemon
 		daemon.ImportTestImage(t, bottletest.Namespace)
 	}
-	return bottletest.New(t, bottletest.Options{Daemon: daemons[version], Image: containerdtest.TestImage})
+	return daemons[version]
 }
 
 // everywhere runs a test on the oldest and the newest containerd and each
