@@ -196,7 +196,7 @@ func publicOf(key []byte, path string) (public ssh.PublicKey, locked bool, err e
 	case errors.As(err, &missing):
 		return nil, true, fmt.Errorf("%s has a passphrase in an old format: `ssh-keygen -p -f %s` writes it anew: %w", path, path, errdefs.ErrInvalidArgument)
 	case err != nil:
-		return nil, false, fmt.Errorf("%s is not a private key: %w", path, errdefs.ErrInvalidArgument)
+		return nil, false, fmt.Errorf("%s is not a private key of a kind that works here: %w", path, errdefs.ErrInvalidArgument)
 	}
 	return signer.PublicKey(), false, nil
 }

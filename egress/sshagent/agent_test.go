@@ -277,8 +277,8 @@ func TestT31_OnlyTheNamedHostCanBindASession(t *testing.T) {
 func TestT31_AConnectionIsForOneSession(t *testing.T) {
 	w := newWorld(t)
 	client := w.client()
-	if _, err := client.Sign(w.user.PublicKey(), signedBytes(session, w.wish())); err == nil {
-		t.Error("it was signed for a client that is not bound")
+	if _, err := client.Sign(w.user.PublicKey(), signedBytes(session, w.wish())); err == nil || !strings.Contains(w.last().Err.Error(), "for which host") {
+		t.Errorf("a client that is not bound: %v, decided was %v", err, w.last().Err)
 	}
 	if _, err := client.Extension(extensionBind, bindTo(t, w.host, session, false)); err != nil {
 		t.Fatal(err)
@@ -286,8 +286,10 @@ func TestT31_AConnectionIsForOneSession(t *testing.T) {
 	if _, err := client.Extension(extensionBind, bindTo(t, w.host, another, false)); err == nil {
 		t.Error("it was bound twice")
 	}
-	if _, err := client.Sign(w.user.PublicKey(), signedBytes(another, w.wish())); err == nil {
-		t.Error("it was signed for the second session")
+	for name, id := range map[string][]byte{"first": session, "second": another} {
+		if _, err := client.Sign(w.user.PublicKey(), signedBytes(id, w.wish())); err == nil {
+			t.Errorf("after that it was signed for the %s session", name)
+		}
 	}
 	// One connection says nothing for the next.
 	client = w.client()
