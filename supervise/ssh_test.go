@@ -71,11 +71,12 @@ func TestT31_TheNeckLeadsToTheAgentOfTheBottle(t *testing.T) {
 	if _, err := client.Sign(public, []byte("anything\x1b[2J")); err == nil {
 		t.Error("anything was signed")
 	}
-	_ = stream.Close()
+	// A client that does not end by itself holds nothing up.
 	r.client.Close()
 	if err := r.ends(); err != nil {
 		t.Fatal(err)
 	}
+	_ = stream.Close()
 	audit, err := os.ReadFile(filepath.Join(r.config.State, auditLog))
 	if err != nil || !strings.Contains(string(audit), `"kind":"ssh-sign","allowed":false,"reason":"sign: the client has not said for which host`) {
 		t.Errorf("the audit log is %s, %v", audit, err)

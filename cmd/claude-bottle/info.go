@@ -79,7 +79,11 @@ func (a *application) printInfo(m *backend.Manifest, limits backend.Limits) erro
 		row("egress", "open: every public host")
 	}
 	for _, entry := range m.Bottle.SSH {
-		row("ssh", entry.Host+" with "+entry.IdentityFile)
+		how := ", which stays outside"
+		if entry.Copy {
+			how = ", copied in"
+		}
+		row("ssh", entry.Host+" with "+entry.IdentityFile+how)
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Bottle.Env)) {
 		row("env", name)

@@ -27,6 +27,8 @@ func TestBadInputNamesTheThingAndTheRemedy(t *testing.T) {
 	u.Write("home/.claude-bottle/bottles/forwarding.md", "---\nimage: "+containerdtest.TestImage+"\nenv: {A: \"${NOT_SET_HERE}\"}\n---\n")
 	u.Write("home/.claude-bottle/agents/keyless.md", "---\nbottle: keyless\n---\n")
 	u.Write("home/.claude-bottle/bottles/keyless.md", "---\nimage: "+containerdtest.TestImage+"\nssh: [{host: git.example.com, identityFile: ~/.ssh/nowhere, copy: true}]\n---\n")
+	u.Write("home/.claude-bottle/agents/unpinned.md", "---\nbottle: unpinned\n---\n")
+	u.Write("home/.claude-bottle/bottles/unpinned.md", "---\nimage: "+containerdtest.TestImage+"\nssh: [{host: git.example.com, identityFile: ~/.ssh/nowhere}]\n---\n")
 	for name, test := range map[string]struct {
 		args []string
 		env  []string
@@ -48,6 +50,7 @@ func TestBadInputNamesTheThingAndTheRemedy(t *testing.T) {
 		"unknown key":          {[]string{"start", "misspelt", "--yes"}, nil, 125, []string{"misspelt.md:2: unknown key botle: did you mean bottle?"}},
 		"variable not set":     {[]string{"start", "forwarding", "--yes", "--runtime", "runc"}, nil, 125, []string{"NOT_SET_HERE is not set", "export it"}},
 		"missing key":          {[]string{"start", "keyless", "--yes", "--runtime", "runc"}, nil, 125, []string{".ssh/nowhere"}},
+		"no key of the host":   {[]string{"start", "unpinned", "--yes", "--runtime", "runc"}, nil, 125, []string{"knownHostKey is missing", "`ssh-keyscan -p 22 git.example.com`"}},
 		"hostile name":         {[]string{"start", "tester", "--yes", "--name", "../x", "--runtime", "runc"}, nil, 125, []string{"name", "a to z"}},
 		"missing image":        {[]string{"start", "tester", "--yes", "--runtime", "runc", "--image", "docker.io/claude-bottle/no-such:1"}, nil, 125, []string{"docker.io/claude-bottle/no-such:1"}},
 		"bad image":            {[]string{"start", "tester", "--yes", "--runtime", "runc", "--image", "not an image"}, nil, 125, []string{"not an image"}},
