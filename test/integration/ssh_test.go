@@ -85,19 +85,21 @@ func (u *sshUser) work(branch string) string {
 }
 
 // search looks for the key in every file inside, as the file has it and as its
-// raw bytes, and in what can be read of processes. It spells the key apart, or
-// would find itself.
+// raw bytes, and in what can be read of processes. /usr is left out, for there is
+// nothing but the image in it. The pattern does not match its own text.
 func (u *sshUser) search() string {
 	var raw strings.Builder
 	for _, b := range u.key.seed {
 		fmt.Fprintf(&raw, `\x%02x`, b)
 	}
+	line := "[" + u.key.line[:1] + "]" + strings.ReplaceAll(u.key.line[1:], "+", `\+`)
 	return fmt.Sprintf(`
-found() { LC_ALL=C grep -rla "$@" / --exclude-dir=proc --exclude-dir=sys 2>/dev/null; }
-echo "files: $(found -F "%[1]s""%[2]s"; found -P '%[3]s')"
+export LC_ALL=C
+key='%s|%s'
+echo "files: $(grep -rlaP "$key" / --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr 2>/dev/null)"
 cat /proc/*/environ /proc/*/cmdline > processes.txt 2>/dev/null
-echo "processes: $(grep -caF "%[1]s""%[2]s" processes.txt)"
-`, u.key.line[:20], u.key.line[20:], raw.String())
+echo "processes: $(grep -caP "$key" processes.txt)"
+`, line, raw.String())
 }
 
 // pushed checks at the far end that the agent's work has come.
