@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"os"
 )
@@ -50,6 +51,10 @@ func NewSecretInput(input Input, tar []byte) Input {
 	input.tar = tar
 	return input
 }
+
+// Format implements fmt.Formatter, so that no verb shows the stream: it may hold a
+// key.
+func (i Input) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, i.Name) }
 
 // Open reads the tar stream from its start.
 func (i Input) Open() io.Reader { return bytes.NewReader(i.tar) }

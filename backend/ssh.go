@@ -3,6 +3,7 @@ package backend
 import (
 	"bytes"
 	"fmt"
+	"io"
 )
 
 // SSHAgentPath is where the SSH agent's socket is inside a bottle that has one:
@@ -37,6 +38,9 @@ func NewPlanSSH(entry PlanSSH, key []byte) PlanSSH {
 	entry.key = key
 	return entry
 }
+
+// Format implements fmt.Formatter, so that no verb shows the key.
+func (s PlanSSH) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "SSH key for "+s.Host) }
 
 // Key is a copy of the private key file.
 func (s PlanSSH) Key() []byte { return bytes.Clone(s.key) }

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,6 +114,10 @@ func TestThePlanTellsSignedFromCopied(t *testing.T) {
 	})
 	if err != nil || len(asked) != 1 || !strings.Contains(asked[0], ".ssh/locked") || secrets.Passphrases["locked"].Reveal() != "sesame" {
 		t.Errorf("asked %q, %v", asked, err)
+	}
+	if text := fmt.Sprintf("%v %+v %#v %s %x", *plan, things.SSH, things.SSH[0], things.SSH[1], things.SSH[2]); strings.Contains(text, "PRIVATE") ||
+		strings.Contains(text, "45 45 45 45 45 66") || strings.Contains(text, "2d2d2d2d2d42") || !strings.Contains(text, "SSH key for signed") {
+		t.Errorf("it prints as %s", text)
 	}
 	kept := things.SSH[0].Key()
 	things.SSH[0].Forget()

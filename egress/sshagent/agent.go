@@ -25,6 +25,9 @@ type Entry struct {
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
+// Format implements fmt.Formatter, so that no verb shows the key.
+func (e Entry) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "SSH key for "+e.Host) }
+
 // Decision is what was answered to a wish for a signature, or to the attempt to
 // bind a connection to a host that none of the keys is for.
 type Decision struct {

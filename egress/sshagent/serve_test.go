@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -81,6 +82,10 @@ func TestT31_KeysAreOverwrittenAtTheEnd(t *testing.T) {
 	host, _ := newSigner(t)
 	_, private := newSigner(t)
 	key := file(t, private, "")
+	if text := fmt.Sprintf("%v %+v %#v %x", Entry{Host: "git", Key: key}, []Entry{{Key: key}}, Entry{Key: key}, &Entry{Key: key}); strings.Contains(text, "PRIVATE") ||
+		strings.Contains(text, "45 45 45") || strings.Contains(text, "0x2d") || strings.Contains(text, "2d2d2d") {
+		t.Errorf("T28: it prints as %s", text)
+	}
 	opened, err := New([]Entry{{Host: "git", User: "git", HostKey: line(host.PublicKey()), Key: key}}, func(Decision) {})
 	if err != nil {
 		t.Fatal(err)
