@@ -104,6 +104,11 @@ func (c *Client) runProbe(ctx context.Context, name, output string, handle Handl
 	if !ok {
 		return probed{}, context.Cause(ctx)
 	}
+	// The end is told before the shim has written the output down: only once the
+	// task is removed is all of it there.
+	if err := c.RemoveTask(ctx, name); err != nil {
+		return probed{}, err
+	}
 	said, err := os.ReadFile(output)
 	if err != nil {
 		return probed{}, fmt.Errorf("read what the probe says: %w", err)
