@@ -86,9 +86,9 @@ func (b *Backend) checkNameFree(ctx context.Context, name string) error {
 
 func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Choice, things provision.Provisions) (*backend.Plan, error) {
 	bottle := spec.Manifest.Bottle
-	credential, upstream := anthropic(spec)
-	if spec.ForwardOAuthToken && credential != backend.CredentialOAuth {
-		return nil, fmt.Errorf("forward OAuth token: CLAUDE_CODE_OAUTH_TOKEN is not set: run `claude setup-token` and export it: %w", errdefs.ErrFailedPrecondition)
+	api, err := anthropic(spec)
+	if err != nil {
+		return nil, err
 	}
 	hosts, err := supervise.Hosts(bottle.Egress, bottle.SSH)
 	if err != nil {
@@ -102,7 +102,7 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 	if err != nil {
 		return nil, err
 	}
-	env, err := provision.Environment(spec, credential)
+	env, err := provision.Environment(spec, api.Credential)
 	if err != nil {
 		return nil, err
 	}
@@ -127,12 +127,12 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 		Env:       env,
 		Egress:    hosts,
 		SSH:       things.SSH,
-		Anthropic: backend.PlanAnthropic{Upstream: upstream, Credential: credential, ServerTools: bottle.Anthropic.ServerTools},
+		Anthropic: api,
 		Routes:    routes,
 		DLP:       bottle.DLP,
 		Limits:    spec.Limits,
 		Command:   command(spec),
-		Warnings:  slices.Concat(things.Warnings, reach, warnings(spec, choice, credential), routeWarnings(routes, hosts)),
+		Warnings:  slices.Concat(things.Warnings, reach, warnings(spec, choice, api.Credential), routeWarnings(routes, hosts)),
 
 		RemoteControl: spec.RemoteControl,
 		Debug:         bottle.Debug,
@@ -177,23 +177,24 @@ func (b *Backend) runtimePolicy(spec backend.Spec) runtime.Policy {
 
 // anthropic picks the credential, an API key before an OAuth token as claude
 // itself does, and the API it is for.
-func anthropic(spec backend.Spec) (backend.CredentialKind, string) {
+func anthropic(spec backend.Spec) (backend.PlanAnthropic, error) {
 	isSet := func(kind backend.CredentialKind) bool {
 		value, ok := spec.Lookup(kind.Variable())
 		return ok && value != ""
 	}
-	upstream, ok := spec.Lookup("ANTHROPIC_BASE_URL")
-	if !ok || upstream == "" {
-		upstream = defaultUpstream
+	api := backend.PlanAnthropic{Upstream: defaultUpstream, ServerTools: spec.Manifest.Bottle.Anthropic.ServerTools}
+	if upstream, ok := spec.Lookup("ANTHROPIC_BASE_URL"); ok && upstream != "" {
+		api.Upstream = upstream
 	}
 	switch {
 	case isSet(backend.CredentialOAuth) && (spec.ForwardOAuthToken || !isSet(backend.CredentialAPIKey)):
-		return backend.CredentialOAuth, upstream
+		api.Credential = backend.CredentialOAuth
+	case spec.ForwardOAuthToken:
+		return api, fmt.Errorf("forward OAuth token: CLAUDE_CODE_OAUTH_TOKEN is not set: run `claude setup-token` and export it: %w", errdefs.ErrFailedPrecondition)
 	case isSet(backend.CredentialAPIKey):
-		return backend.CredentialAPIKey, upstream
-	default:
-		return backend.CredentialNone, upstream
+		api.Credential = backend.CredentialAPIKey
 	}
+	return api, nil
 }
 
 // terminalEnvironment tells claude which terminal it draws on. Names that are
