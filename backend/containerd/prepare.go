@@ -106,7 +106,6 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 	if err != nil {
 		return nil, err
 	}
-	env = append(env, terminalEnvironment(spec)...)
 	if err := checkCgroups(choice.Plan.Name); err != nil {
 		return nil, err
 	}
@@ -124,7 +123,7 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 		User:      backend.PlanUser{Namespace: daemon.UserNamespaces && choice.Handle.MapsUsers()},
 		Inputs:    things.Inputs,
 		Workspace: things.Workspace,
-		Env:       env,
+		Env:       append(env, terminalEnvironment(spec)...),
 		Egress:    hosts,
 		SSH:       things.SSH,
 		Anthropic: api,
