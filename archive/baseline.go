@@ -3,6 +3,8 @@ package archive
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +28,14 @@ const maxChanges = 20
 // which are files of their own.
 const gitIndex = ".git/index"
 
+// A baseline begins with its version, and ends with the hash of all before: what
+// was cut or changed is never taken for what went in.
+const (
+	baselineName    = "claude-bottle baseline "
+	baselineVersion = "1"
+	baselineEnd     = "sha256 "
+)
+
 // WriteBaseline notes what the tree holds, for Compare: one line a file with its
 // type and mode, size, inode, change time and path. The change time is the
 // kernel's own: no program inside can set it back.
@@ -36,10 +46,18 @@ func WriteBaseline(ctx context.Context, w io.Writer, root *os.Root) error {
 	}
 	defer func() { _ = dir.Close() }()
 	buffered := bufio.NewWriterSize(w, 64<<10)
-	err = Walk(ctx, dir, func(entry Entry) error {
-		_, err := fmt.Fprintf(buffered, "%s %s\n", state(entry), strconv.Quote(entry.Path))
-		return err
-	})
+	sum := sha256.New()
+	hashed := io.MultiWriter(buffered, sum)
+	_, err = fmt.Fprintf(hashed, "%s%s\n", baselineName, baselineVersion)
+	if err == nil {
+		err = Walk(ctx, dir, func(entry Entry) error {
+			_, err := fmt.Fprintf(hashed, "%s %s\n", state(entry), strconv.Quote(entry.Path))
+			return err
+		})
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(buffered, "%s%x\n", baselineEnd, sum.Sum(nil))
+	}
 	if err != nil {
 		return fmt.Errorf("write baseline: %w", err)
 	}
@@ -57,7 +75,7 @@ func state(entry Entry) string {
 }
 
 // Compare says how the tree differs from the baseline: what is new, changed or
-// gone.
+// gone. A baseline that is not whole, or of another version, is an error.
 func Compare(ctx context.Context, root *os.Root, baseline io.Reader) (Changes, error) {
 	known, err := readBaseline(baseline)
 	if err != nil {
@@ -95,10 +113,31 @@ func Compare(ctx context.Context, root *os.Root, baseline io.Reader) (Changes, e
 
 func readBaseline(r io.Reader) (map[string]string, error) {
 	known := map[string]string{}
+	sum := sha256.New()
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 8*unix.PathMax)
-	for lines.Scan() {
-		state, quoted, ok := strings.Cut(lines.Text(), " ")
+	for number := 0; lines.Scan(); number++ {
+		line := lines.Text()
+		if number == 0 {
+			version, ok := strings.CutPrefix(line, baselineName)
+			if !ok {
+				return nil, errors.New("read baseline: it is none")
+			}
+			if version != baselineVersion {
+				return nil, fmt.Errorf("read baseline: it is of version %q, known is %s", version, baselineVersion)
+			}
+		}
+		if end, ok := strings.CutPrefix(line, baselineEnd); ok {
+			if end != hex.EncodeToString(sum.Sum(nil)) || lines.Scan() {
+				return nil, errors.New("read baseline: it was changed")
+			}
+			return known, nil
+		}
+		_, _ = io.WriteString(sum, line+"\n") // never fails
+		if number == 0 {
+			continue
+		}
+		state, quoted, ok := strings.Cut(line, " ")
 		path, err := strconv.Unquote(quoted)
 		if !ok || err != nil {
 			return nil, errors.New("read baseline: a line is garbled")
@@ -108,5 +147,5 @@ func readBaseline(r io.Reader) (map[string]string, error) {
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("read baseline: %w", err)
 	}
-	return known, nil
+	return nil, errors.New("read baseline: its end is missing")
 }

@@ -51,7 +51,7 @@ func TestIDsReadBack(t *testing.T) {
 	if got, err := backend.ParseID(id.String()); err != nil || got != id {
 		t.Errorf("got %v, %v", got, err)
 	}
-	for _, bad := range []string{"", "a", "a-", "-a", "A-b", "../x-y", "--"} {
+	for _, bad := range []string{"", "a", "a-", "-a", "A-b", "../x-y", "--", "a-..", "a-../../etc", "a-B", "a-\x00"} {
 		if got, err := backend.ParseID(bad); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%q is %v, %v", bad, got, err)
 		}
@@ -246,10 +246,10 @@ func TestT25_ForeignTextCanNotChangeTheScreen(t *testing.T) {
 		}
 		cleanup := backend.CleanupPlan{
 			Items: []backend.CleanupItem{{Bottle: text, Kind: "record", Target: text, Reason: text}},
-			Kept:  []backend.KeptWorkspace{{Handle: text, Path: text}},
+			Kept:  []backend.KeptWorkspace{{Handle: text, Path: text}, {Handle: text, Path: text, Reason: text}},
 		}
 		out.Reset()
-		if err := cleanup.Print(&out); err != nil || !isPlain(out.String()) || strings.Count(out.String(), "\n") != 3 {
+		if err := cleanup.Print(&out); err != nil || !isPlain(out.String()) || strings.Count(out.String(), "\n") != 4 {
 			t.Errorf("%q: cleanup shows %q, %v", text, out.String(), err)
 		}
 	}

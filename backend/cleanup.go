@@ -23,11 +23,14 @@ type CleanupItem struct {
 	Reason string `json:"reason"`
 }
 
-// KeptWorkspace is work that cleanup leaves where it is.
+// KeptWorkspace is work that cleanup leaves where it is, and what it can't tell
+// from work.
 type KeptWorkspace struct {
 	Handle string `json:"handle"`
 	Path   string `json:"path"`
 	Files  int    `json:"files"`
+	// Reason says why it is kept when that is not for its files alone.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Empty says that there is nothing to remove.
@@ -58,6 +61,10 @@ func (p *CleanupPlan) Print(w io.Writer) error {
 		fmt.Fprintf(&b, "  remove %-14s %s\n", item.Kind, Printable(item.Target))
 	}
 	for _, kept := range p.Kept {
+		if kept.Reason != "" {
+			fmt.Fprintf(&b, "keep %s: %s in %s\n", Printable(kept.Handle), Printable(kept.Reason), Printable(kept.Path))
+			continue
+		}
 		fmt.Fprintf(&b, "keep %s: %d files of work in %s\n", Printable(kept.Handle), kept.Files, Printable(kept.Path))
 	}
 	_, err := io.WriteString(w, b.String())

@@ -57,5 +57,9 @@ func ParseID(s string) (ID, error) {
 	if err := ValidateName("bottle", id.Name); err != nil {
 		return ID{}, err
 	}
+	// It names directories: what was read from a label may not climb.
+	if err := ValidateName("suffix of bottle", id.Suffix); err != nil {
+		return ID{}, err
+	}
 	return id, nil
 }

@@ -36,10 +36,13 @@ type Unsaved struct {
 	// first of them.
 	Changed int      `json:"changed"`
 	Paths   []string `json:"paths,omitempty"`
+	// Unknown says why it can't be told what has changed; then Changed
+	// counts all files, and all of them are taken for work.
+	Unknown string `json:"unknown,omitempty"`
 	// Workspace is the directory on the host that holds them.
 	Workspace string `json:"workspace"`
 	Handle    string `json:"handle"`
 }
 
 // Any says whether there is anything to lose.
-func (u Unsaved) Any() bool { return u.Changed > 0 }
+func (u Unsaved) Any() bool { return u.Changed > 0 || u.Unknown != "" }

@@ -147,7 +147,7 @@ func (b *bottle) takeDown(ctx context.Context, bySupervisor func(context.Context
 			defer b.supervisor.Close()
 			// Marked here, so that the name is free for waiting on from the
 			// moment that Close returns.
-			if err := b.backend.downward(b.places)(ctx, stepMark); err != nil {
+			if err := b.backend.downward(b.places, false)(ctx, stepMark); err != nil {
 				log.G(ctx).WithError(err).Warn("mark record")
 			}
 			if bySupervisor(ctx) {

@@ -13,34 +13,50 @@ import (
 
 // PrepareCleanup implements backend.Backend.
 func (b *Backend) PrepareCleanup(ctx context.Context) (*backend.CleanupPlan, error) {
-	ids, err := b.everyID(ctx)
+	plan := &backend.CleanupPlan{Items: []backend.CleanupItem{}, Kept: []backend.KeptWorkspace{}}
+	ids, err := b.everyID(ctx, plan)
 	if err != nil {
 		return nil, err
 	}
-	plan := &backend.CleanupPlan{Items: []backend.CleanupItem{}, Kept: []backend.KeptWorkspace{}}
 	for _, id := range ids {
-		where := b.layout.bottle(id)
-		alive, err := held(where.lock())
-		if err != nil {
-			return nil, err
-		}
-		if alive {
-			continue
-		}
-		s, err := b.observe(ctx, where, false)
-		if err != nil {
+		if err := b.planOne(ctx, b.layout.bottle(id), plan); err != nil {
 			return nil, fmt.Errorf("look at %s: %w", id, err)
-		}
-		plan.Items = append(plan.Items, items(where, s)...)
-		unsaved, err := unsavedWork(ctx, where)
-		if err != nil {
-			return nil, fmt.Errorf("look at the work of %s: %w", id, err)
-		}
-		if unsaved.Any() {
-			plan.Kept = append(plan.Kept, backend.KeptWorkspace{Handle: id.Handle(), Path: unsaved.Workspace, Files: unsaved.Changed})
 		}
 	}
 	return plan, nil
+}
+
+// planOne adds one bottle to the plan. What it can't make sense of is named and
+// kept, and stands in nobody else's way.
+func (b *Backend) planOne(ctx context.Context, where places, plan *backend.CleanupPlan) error {
+	keep := func(path string, files int, reason string) {
+		plan.Kept = append(plan.Kept, backend.KeptWorkspace{Handle: where.id.Handle(), Path: path, Files: files, Reason: reason})
+	}
+	alive, err := held(where.lock())
+	if err != nil {
+		keep(where.run, 0, err.Error())
+		return nil
+	}
+	if alive {
+		return nil
+	}
+	s, err := b.observe(ctx, where, false)
+	if errdefs.IsFailedPrecondition(err) {
+		keep(where.state, 0, err.Error())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	plan.Items = append(plan.Items, items(where, s)...)
+	unsaved, err := unsavedWork(ctx, where)
+	if err != nil {
+		return err
+	}
+	if unsaved.Any() {
+		keep(unsaved.Workspace, unsaved.Changed, unsaved.Unknown)
+	}
+	return nil
 }
 
 // items are the things that the steps down of this bottle would remove.
@@ -83,8 +99,9 @@ func (b *Backend) Cleanup(ctx context.Context, plan *backend.CleanupPlan) error 
 	return failed
 }
 
-// everyID collects the bottles that left anything anywhere.
-func (b *Backend) everyID(ctx context.Context) ([]backend.ID, error) {
+// everyID collects the bottles that left anything anywhere. A record that names
+// none goes into the plan as one to keep.
+func (b *Backend) everyID(ctx context.Context, plan *backend.CleanupPlan) ([]backend.ID, error) {
 	ids, err := b.layout.ids()
 	if err != nil {
 		return nil, err
@@ -104,9 +121,12 @@ func (b *Backend) everyID(ctx context.Context) ([]backend.ID, error) {
 		return nil, err
 	}
 	for _, record := range records {
-		if record.Labels[backend.LabelVersion] == backend.RecordVersion {
-			add(record.Labels[backend.LabelID])
+		id, err := idOf(record)
+		if err != nil {
+			plan.Kept = append(plan.Kept, backend.KeptWorkspace{Handle: record.Name, Path: "record " + record.Name, Reason: err.Error()})
+			continue
 		}
+		add(id.String())
 	}
 	snapshots, err := b.client.Snapshots(ctx)
 	if err != nil {

@@ -19,7 +19,7 @@ func (b *Backend) Down(ctx context.Context, id backend.ID, discard bool) error {
 	if err != nil {
 		return fmt.Errorf("take down %s: %w", id, err)
 	}
-	if err := reconcile(ctx, wishGone, s, b.downward(where), b.options.Progress); err != nil {
+	if err := reconcile(ctx, wishGone, s, b.downward(where, discard), b.options.Progress); err != nil {
 		return fmt.Errorf("take down %s: %w", id, err)
 	}
 	return nil
@@ -52,7 +52,7 @@ func (b *Backend) takeLock(where places) (*lock, error) {
 }
 
 // downward does the steps down of one bottle.
-func (b *Backend) downward(where places) doer {
+func (b *Backend) downward(where places, discard bool) doer {
 	name := where.id.Name
 	return func(ctx context.Context, what step) error {
 		switch what {
@@ -71,7 +71,7 @@ func (b *Backend) downward(where places) doer {
 		case stepForget:
 			return b.client.DeleteRecord(ctx, name)
 		case stepState:
-			return removeTree(where.state)
+			return removeState(ctx, where, discard)
 		case stepRun:
 			return removeRun(where)
 		default:
@@ -118,6 +118,18 @@ func removeRun(where places) error {
 		}
 	}
 	return removeTree(where.run)
+}
+
+// removeState removes the state directory, unless work has come since it was
+// looked at: up to the end of the task the agent may write.
+func removeState(ctx context.Context, where places, discard bool) error {
+	if !discard {
+		unsaved, err := unsavedWork(ctx, where)
+		if err != nil || unsaved.Any() {
+			return err
+		}
+	}
+	return removeTree(where.state)
 }
 
 // removeTree removes a directory that the agent may have filled: below it no

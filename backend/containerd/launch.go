@@ -85,7 +85,7 @@ func (b *Backend) makeWay(ctx context.Context, name string) error {
 		}
 		switch {
 		case !alive:
-			id, err := backend.ParseID(record.Labels[backend.LabelID])
+			id, err := idOf(record)
 			if err != nil {
 				return err
 			}

@@ -90,6 +90,10 @@ func (p places) initLog() string  { return filepath.Join(p.run, "init.log") }
 func (p places) plan() string     { return filepath.Join(p.state, "plan.json") }
 func (p places) baseline() string { return filepath.Join(p.state, "baseline") }
 
+// unready is there from before the first place is made until the baseline is
+// written: up to then claude has never run.
+func (p places) unready() string { return filepath.Join(p.state, "unready") }
+
 // place is the directory on the host that is mounted at place.
 func (p places) place(place backend.Place) string {
 	if place == backend.PlaceSSH {

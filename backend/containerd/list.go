@@ -3,7 +3,6 @@ package containerd
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"os"
 	"slices"
 
@@ -20,7 +19,9 @@ func (b *Backend) ListActive(ctx context.Context) ([]backend.Status, error) {
 	list := make([]backend.Status, 0, len(records))
 	known := map[string]bool{}
 	for _, record := range records {
-		known[record.Labels[backend.LabelID]] = true
+		if id, err := idOf(record); err == nil {
+			known[id.String()] = true
+		}
 		list = append(list, b.status(ctx, record))
 	}
 	slices.SortFunc(list, func(a, b backend.Status) int { return cmp.Compare(a.Name, b.Name) })
@@ -41,11 +42,9 @@ func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Sta
 		Plan:    record.Labels[backend.LabelPlan],
 		Created: record.CreatedAt,
 	}
-	if id, err := backend.ParseID(status.ID); err == nil {
+	if id, err := idOf(record); err == nil {
+		status.ID = id.String()
 		status.Workspace = b.layout.bottle(id).place(backend.PlaceWorkspace)
-	}
-	if version := record.Labels[backend.LabelVersion]; version != backend.RecordVersion {
-		status.Message = fmt.Sprintf("record of version %s: this program knows %s and leaves it alone", version, backend.RecordVersion)
 	}
 	alive, err := b.held(record)
 	if err != nil {
@@ -56,9 +55,14 @@ func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Sta
 	if err != nil {
 		status.Message = err.Error()
 	}
+	if err := checkRecord(record); err != nil {
+		status.Message = err.Error()
+	} else if !alive {
+		status.Message = "nobody holds it: claude-bottle cleanup removes it"
+	}
 	switch {
 	case !alive:
-		status.Phase, status.Message = backend.PhaseDead, "nobody holds it: claude-bottle cleanup removes it"
+		status.Phase = backend.PhaseDead
 	case record.Labels[backend.LabelWish] == backend.WishGone:
 		status.Phase = backend.PhaseStopping
 	case phase == taskRunning:
@@ -82,13 +86,21 @@ func (b *Backend) kept(known map[string]bool) ([]backend.Status, error) {
 		if err != nil || known[id.String()] {
 			continue
 		}
-		if alive, err := held(where.lock()); err != nil || alive {
+		alive, err := held(where.lock())
+		if alive {
 			continue // a start that has no record yet
 		}
-		list = append(list, backend.Status{
+		if err == nil {
+			err = checkState(where)
+		}
+		status := backend.Status{
 			Name: id.Handle(), ID: id.String(), Phase: backend.PhaseKept, Created: info.ModTime(),
 			Workspace: where.place(backend.PlaceWorkspace),
-		})
+		}
+		if err != nil {
+			status.Message = err.Error()
+		}
+		list = append(list, status)
 	}
 	slices.SortFunc(list, func(a, b backend.Status) int { return cmp.Compare(a.Name, b.Name) })
 	return list, nil

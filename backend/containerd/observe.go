@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/runtime"
 	"github.com/containerd/errdefs"
@@ -15,7 +14,7 @@ import (
 
 // held says whether a process stands behind the record.
 func (b *Backend) held(record runtime.Record) (bool, error) {
-	id, err := backend.ParseID(record.Labels[backend.LabelID])
+	id, err := idOf(record)
 	if err != nil {
 		return false, err
 	}
@@ -33,8 +32,13 @@ func (b *Backend) observe(ctx context.Context, where places, discard bool) (seen
 		return s, err
 	default:
 		// The name may have passed on to a later life.
-		s.record = record.Labels[backend.LabelID] == where.id.String()
+		s.record = belongs(record, where.id)
 		s.marked = record.Labels[backend.LabelWish] == backend.WishGone
+		if s.record {
+			if err := checkRecord(record); err != nil {
+				return s, err
+			}
+		}
 	}
 	if s.record || errdefs.IsNotFound(err) {
 		if s.task, err = b.taskPhase(ctx, where.id.Name); err != nil {
@@ -56,7 +60,10 @@ func (b *Backend) observe(ctx context.Context, where places, discard bool) (seen
 	if s.run, err = exists(where.run); err != nil {
 		return s, err
 	}
-	if s.state, err = exists(where.state); err != nil || !s.state || discard {
+	if s.state, err = exists(where.state); err != nil || !s.state {
+		return s, err
+	}
+	if err := checkState(where); err != nil || discard {
 		return s, err
 	}
 	unsaved, err := unsavedWork(ctx, where)
@@ -75,7 +82,7 @@ func (b *Backend) leftovers(ctx context.Context, id backend.ID) ([]runtime.Lefto
 	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, err
 	}
-	if err == nil && record.Labels[backend.LabelID] != id.String() {
+	if err == nil && !belongs(record, id) {
 		name = ""
 	}
 	return b.client.Leftovers(ctx, name, id.String())
@@ -107,32 +114,4 @@ func exists(path string) (bool, error) {
 		return false, fmt.Errorf("look for bottle directory: %w", err)
 	}
 	return true, nil
-}
-
-// unsavedWork compares the workspace with what went in. Without a baseline
-// claude never ran, and there is nothing of its work.
-func unsavedWork(ctx context.Context, where places) (backend.Unsaved, error) {
-	unsaved := backend.Unsaved{Workspace: where.place(backend.PlaceWorkspace), Handle: where.id.Handle()}
-	baseline, err := os.Open(where.baseline())
-	if errors.Is(err, fs.ErrNotExist) {
-		return unsaved, nil
-	}
-	if err != nil {
-		return unsaved, fmt.Errorf("open baseline: %w", err)
-	}
-	defer func() { _ = baseline.Close() }()
-	root, err := os.OpenRoot(unsaved.Workspace)
-	if errors.Is(err, fs.ErrNotExist) {
-		return unsaved, nil
-	}
-	if err != nil {
-		return unsaved, fmt.Errorf("open workspace: %w", err)
-	}
-	defer func() { _ = root.Close() }()
-	changes, err := archive.Compare(ctx, root, baseline)
-	if err != nil {
-		return unsaved, fmt.Errorf("compare workspace: %w", err)
-	}
-	unsaved.Changed, unsaved.Paths = changes.Count, changes.Paths
-	return unsaved, nil
 }

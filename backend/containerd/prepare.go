@@ -81,7 +81,7 @@ func (b *Backend) checkNameFree(ctx context.Context, name string) error {
 	if alive && record.Labels[backend.LabelWish] != backend.WishGone {
 		return errNameInUse(name)
 	}
-	return nil
+	return checkRecord(record)
 }
 
 func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Choice, things provision.Provisions) (*backend.Plan, error) {

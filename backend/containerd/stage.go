@@ -30,6 +30,9 @@ func newUser(id backend.ID, namespace bool) (user, error) {
 // file that the shim writes what PID 1 says to: a shim would make it readable by
 // everybody who can guess its path.
 func stage(where places, who user) error {
+	if err := os.WriteFile(where.unready(), nil, 0o600); err != nil {
+		return fmt.Errorf("mark bottle as unready: %w", err)
+	}
 	said, err := os.OpenFile(where.initLog(), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("make log of PID 1: %w", err)

@@ -35,14 +35,18 @@ func (t hostTarget) Extract(ctx context.Context, place backend.Place, tar io.Rea
 	return err
 }
 
-// writeBaseline notes what the workspace holds before claude comes.
+// writeBaseline notes what the workspace holds before claude comes. From then on
+// what differs is work.
 func writeBaseline(ctx context.Context, where places) error {
 	root, err := os.OpenRoot(where.place(backend.PlaceWorkspace))
 	if err != nil {
 		return fmt.Errorf("open workspace: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	return writeFile(where.baseline(), func(w io.Writer) error { return archive.WriteBaseline(ctx, w, root) })
+	if err := writeFile(where.baseline(), func(w io.Writer) error { return archive.WriteBaseline(ctx, w, root) }); err != nil {
+		return err
+	}
+	return os.Remove(where.unready())
 }
 
 // writePlan keeps the plan beside the bottle's work.
@@ -54,8 +58,8 @@ func writePlan(where places, plan *backend.Plan) error {
 	})
 }
 
-// writeFile makes a file whole or not at all: under another name first, and on
-// disk before it gets its own.
+// writeFile makes a file whole or not at all: under another name first. Only a
+// crash of the host can cut it, and its reader sees that.
 func writeFile(path string, write func(io.Writer) error) (err error) {
 	temporary := path + ".new"
 	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)

@@ -231,7 +231,11 @@ func printUnsaved(w *os.File, unsaved backend.Unsaved) {
 	if unsaved.Changed > len(names) {
 		names = append(names, "...")
 	}
-	_, _ = fmt.Fprintf(w, "claude-bottle: %d changed files are kept as %s: %s\n", unsaved.Changed, backend.Printable(unsaved.Handle), strings.Join(names, ", "))
+	if unsaved.Unknown != "" {
+		_, _ = fmt.Fprintf(w, "claude-bottle: all %d files are kept as %s: %s\n", unsaved.Changed, backend.Printable(unsaved.Handle), backend.Printable(unsaved.Unknown))
+	} else {
+		_, _ = fmt.Fprintf(w, "claude-bottle: %d changed files are kept as %s: %s\n", unsaved.Changed, backend.Printable(unsaved.Handle), strings.Join(names, ", "))
+	}
 	_, _ = fmt.Fprintf(w, "  they are in %s; treat them as untrusted: run no git command in there\n", backend.Printable(unsaved.Workspace))
 	_, _ = fmt.Fprintf(w, "  once you don't need them: rm -r %s\n", backend.Printable(strings.TrimSuffix(unsaved.Workspace, "/workspace")))
 }

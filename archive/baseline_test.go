@@ -1,0 +1,74 @@
+package archive_test
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/claude-bottle/claude-bottle/archive"
+)
+
+// TestF24_ADamagedBaselineIsNeverTakenForAWholeOne: whatever happens to its
+// bytes, it is an error, and never "nothing has changed".
+func TestF24_ADamagedBaselineIsNeverTakenForAWholeOne(t *testing.T) {
+	path := tree(t)
+	root, err := os.OpenRoot(path)
+	must(t, err)
+	defer func() { _ = root.Close() }()
+	var written bytes.Buffer
+	must(t, archive.WriteBaseline(t.Context(), &written, root))
+	whole := written.Bytes()
+	refused := func(what string, data []byte) {
+		t.Helper()
+		if changes, err := archive.Compare(t.Context(), root, bytes.NewReader(data)); err == nil {
+			t.Errorf("%s is taken for a baseline, with %d changes", what, changes.Count)
+		}
+	}
+	for length := range len(whole) - 1 { // without its last newline it is whole
+		refused("the first part", whole[:length])
+	}
+	refused("zeroes", make([]byte, len(whole)))
+	refused("garbage", bytes.Repeat([]byte("garbage \xff\n"), 100))
+	refused("one with a line more", append(bytes.Clone(whole), "dir \"more\"\n"...))
+	refused("one of a later version", bytes.Replace(whole, []byte("baseline 1\n"), []byte("baseline 2\n"), 1))
+	random := rand.New(rand.NewPCG(24, 1))
+	for range 2000 {
+		flipped := bytes.Clone(whole)
+		at := random.IntN(len(flipped) - 1)
+		flipped[at] ^= 1 << random.IntN(8)
+		refused("one with a flipped bit", flipped)
+	}
+}
+
+func TestF24_ALaterVersionOfABaselineIsNamed(t *testing.T) {
+	root, err := os.OpenRoot(tree(t))
+	must(t, err)
+	defer func() { _ = root.Close() }()
+	_, err = archive.Compare(t.Context(), root, strings.NewReader("claude-bottle baseline 7\nwhatever\n"))
+	if err == nil || !strings.Contains(err.Error(), `version "7", known is 1`) {
+		t.Errorf("it says: %v", err)
+	}
+}
+
+func TestABaselineOfAnEmptyTreeIsOne(t *testing.T) {
+	path := t.TempDir()
+	root, err := os.OpenRoot(path)
+	must(t, err)
+	defer func() { _ = root.Close() }()
+	var written bytes.Buffer
+	must(t, archive.WriteBaseline(t.Context(), &written, root))
+	changes, err := archive.Compare(t.Context(), root, bytes.NewReader(written.Bytes()))
+	must(t, err)
+	if changes.Count != 0 {
+		t.Errorf("an empty tree differs by %v", changes.Paths)
+	}
+	must(t, os.WriteFile(filepath.Join(path, "new"), nil, 0o600))
+	changes, err = archive.Compare(t.Context(), root, bytes.NewReader(written.Bytes()))
+	must(t, err)
+	if changes.Count != 1 {
+		t.Errorf("one file more is %d changes", changes.Count)
+	}
+}
