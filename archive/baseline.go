@@ -120,11 +120,11 @@ func readBaseline(r io.Reader) (map[string]string, error) {
 		line := lines.Text()
 		if number == 0 {
 			version, ok := strings.CutPrefix(line, baselineName)
-			if !ok {
+			if _, err := strconv.ParseUint(version, 10, 32); !ok || err != nil {
 				return nil, errors.New("read baseline: it is none")
 			}
 			if version != baselineVersion {
-				return nil, fmt.Errorf("read baseline: it is of version %q, known is %s", version, baselineVersion)
+				return nil, fmt.Errorf("read baseline: it is of version %s, known is %s", version, baselineVersion)
 			}
 		}
 		if end, ok := strings.CutPrefix(line, baselineEnd); ok {

@@ -30,8 +30,8 @@ func idOf(record runtime.Record) (backend.ID, error) {
 			return id, nil
 		}
 	}
-	return backend.ID{}, fmt.Errorf("record %s names no bottle id, neither in its label (%+q) nor by its snapshot: claude-bottle leaves it alone: %w",
-		record.Name, record.Labels[backend.LabelID], errdefs.ErrFailedPrecondition)
+	return backend.ID{}, fmt.Errorf("record %s names no bottle id, neither in its label (%s) nor by its snapshot: claude-bottle leaves it alone: %w",
+		record.Name, backend.Printable(record.Labels[backend.LabelID]), errdefs.ErrFailedPrecondition)
 }
 
 // belongs says whether the record is of the bottle with this id.
@@ -47,8 +47,8 @@ func checkRecord(record runtime.Record) error {
 	if version == backend.RecordVersion {
 		return nil
 	}
-	return fmt.Errorf("record %s is of version %+q: this program knows %s and leaves it alone, use the one that made it: %w",
-		record.Name, version, backend.RecordVersion, errdefs.ErrFailedPrecondition)
+	return fmt.Errorf("record %s is of version %s: this program knows %s and leaves it alone, use the one that made it: %w",
+		record.Name, backend.Printable(version), backend.RecordVersion, errdefs.ErrFailedPrecondition)
 }
 
 // checkState is checkRecord for the directory of a bottle whose record is gone.

@@ -46,13 +46,15 @@ func TestF24_WhatCannotBeToldIsTakenForWork(t *testing.T) {
 		}
 	}
 	for name, damage := range map[string]func(places) error{
-		"empty":     rewrite(func([]byte) []byte { return nil }),
-		"cut":       rewrite(func(data []byte) []byte { return data[:len(data)/2] }),
-		"zeroed":    rewrite(func(data []byte) []byte { return make([]byte, len(data)) }),
-		"garbage":   rewrite(func([]byte) []byte { return []byte("\xff\x00garbage\n") }),
-		"later":     rewrite(func(data []byte) []byte { return []byte(strings.Replace(string(data), "line 1", "line 2", 1)) }),
-		"gone":      func(where places) error { return os.Remove(where.baseline()) },
-		"directory": func(where places) error { return errors.Join(os.Remove(where.baseline()), os.Mkdir(where.baseline(), 0o700)) },
+		"empty":   rewrite(func([]byte) []byte { return nil }),
+		"cut":     rewrite(func(data []byte) []byte { return data[:len(data)/2] }),
+		"zeroed":  rewrite(func(data []byte) []byte { return make([]byte, len(data)) }),
+		"garbage": rewrite(func([]byte) []byte { return []byte("\xff\x00garbage\n") }),
+		"later":   rewrite(func(data []byte) []byte { return []byte(strings.Replace(string(data), "line 1", "line 2", 1)) }),
+		"gone":    func(where places) error { return os.Remove(where.baseline()) },
+		"directory": func(where places) error {
+			return errors.Join(os.Remove(where.baseline()), os.Mkdir(where.baseline(), 0o700))
+		},
 		"workspace is a file": func(where places) error {
 			workspace := where.place(backend.PlaceWorkspace)
 			return errors.Join(os.RemoveAll(workspace), os.WriteFile(workspace, []byte("work"), 0o600))
