@@ -72,7 +72,8 @@ func (l layout) claim(name string) (_ *claim, err error) {
 			return nil, fmt.Errorf("make bottle directory: %w", err)
 		}
 	}
-	made.lock, err = acquire(made.places.lock(), false)
+	// Whoever only asks has it for a moment; nobody else can want it.
+	made.lock, err = acquire(made.places.lock(), true)
 	return made, err
 }
 

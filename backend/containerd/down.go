@@ -29,7 +29,7 @@ func (b *Backend) Down(ctx context.Context, id backend.ID, discard bool) error {
 // is held is an Unavailable error.
 func (b *Backend) takeDead(ctx context.Context, id backend.ID) error {
 	where := b.layout.bottle(id)
-	taken, err := b.takeLock(where)
+	taken, err := b.layout.takeLock(where)
 	if err != nil {
 		return err
 	}
@@ -39,16 +39,39 @@ func (b *Backend) takeDead(ctx context.Context, id backend.ID) error {
 
 // takeLock takes the lock of a bottle whose directory may be gone, as after a
 // reboot, without getting in the way of a claim that is being made.
-func (b *Backend) takeLock(where places) (*lock, error) {
-	guard, err := acquire(b.layout.claimLock(), true)
+func (l layout) takeLock(where places) (*lock, error) {
+	guard, err := acquire(l.claimLock(), true)
 	if err != nil {
 		return nil, err
 	}
 	defer guard.release()
+	for {
+		taken, err := takeFree(where)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // its last holder has just removed the directory
+		}
+		return taken, err
+	}
+}
+
+// takeFree takes a lock that nobody holds. Under the lock of claims nobody can
+// begin to hold it: a bottle that is dead now stays dead, and is marked as taken
+// before its lock is, so that nobody takes the taker for a living bottle.
+func takeFree(where places) (*lock, error) {
 	if err := makeDirectory(where.run, wayThrough); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("make run directory: %w", err)
 	}
-	return acquire(where.lock(), false)
+	alive, err := held(where.lock())
+	if err != nil {
+		return nil, err
+	}
+	if alive {
+		return nil, fmt.Errorf("bottle %s is held: %w", where.id, errdefs.ErrUnavailable)
+	}
+	if err := os.WriteFile(where.taken(), nil, 0o600); err != nil {
+		return nil, fmt.Errorf("mark bottle as taken: %w", err)
+	}
+	return acquire(where.lock(), true) // askers have it for a moment
 }
 
 // downward does the steps down of one bottle.
@@ -128,6 +151,11 @@ func removeState(ctx context.Context, where places, discard bool) error {
 		if err != nil || unsaved.Any() {
 			return err
 		}
+	}
+	// In one move, or a removal that is broken off would look like work.
+	workspace := where.place(backend.PlaceWorkspace)
+	if err := os.Rename(workspace, workspace+".gone"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("give up workspace: %w", err)
 	}
 	return removeTree(where.state)
 }

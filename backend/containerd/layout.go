@@ -82,6 +82,7 @@ type places struct {
 }
 
 func (p places) lock() string     { return filepath.Join(p.run, "lock") }
+func (p places) taken() string    { return filepath.Join(p.run, "taken") } // by one who takes a dead bottle down
 func (p places) neck() string     { return filepath.Join(p.run, "neck") }
 func (p places) etc() string      { return filepath.Join(p.run, "etc") }
 func (p places) netns() string    { return filepath.Join(p.run, "netns") }

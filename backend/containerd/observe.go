@@ -12,13 +12,18 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// held says whether a process stands behind the record.
+// held says whether a process stands behind the record. Who takes a dead bottle
+// down holds the lock and does not.
 func (b *Backend) held(record runtime.Record) (bool, error) {
 	id, err := idOf(record)
 	if err != nil {
 		return false, err
 	}
-	return held(b.layout.bottle(id).lock())
+	where := b.layout.bottle(id)
+	if taken, err := exists(where.taken()); err != nil || taken {
+		return false, err
+	}
+	return held(where.lock())
 }
 
 // observe looks at everything that there may be of one bottle. discard says

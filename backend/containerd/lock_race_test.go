@@ -1,0 +1,86 @@
+package containerd
+
+import (
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/runtime"
+	"github.com/containerd/errdefs"
+)
+
+// TestF22_AskersStandInNobodysWay: list asks for locks all the time, and neither
+// a claim nor who takes a dead bottle may take it for a holder.
+func TestF22_AskersStandInNobodysWay(t *testing.T) {
+	root := t.TempDir()
+	l := layout{root: filepath.Join(root, "state"), runRoot: filepath.Join(root, "run")}
+	if err := l.make(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var askers sync.WaitGroup
+	for range 4 {
+		askers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				ids, err := l.ids()
+				if err != nil {
+					t.Errorf("list: %v", err)
+				}
+				for _, id := range ids {
+					if _, err := held(l.bottle(id).lock()); err != nil {
+						t.Errorf("ask: %v", err)
+					}
+				}
+			}
+		})
+	}
+	for range 100 {
+		made, err := l.claim("demo")
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		if _, err := l.takeLock(made.places); !errdefs.IsUnavailable(err) {
+			t.Errorf("the lock of a living bottle: %v", err)
+		}
+		made.lock.release()
+		taken, err := l.takeLock(made.places)
+		if err != nil {
+			t.Errorf("the lock of a dead bottle: %v", err)
+			break
+		}
+		made.lock = taken
+		made.abandon()
+	}
+	close(done)
+	askers.Wait()
+}
+
+// TestF22_WhoTakesABottleDownIsNoLivingBottle: a start of that name waits for
+// the taker instead of saying that the name is in use.
+func TestF22_WhoTakesABottleDownIsNoLivingBottle(t *testing.T) {
+	where := ready(t)
+	l := layout{root: filepath.Dir(filepath.Dir(where.state)), runRoot: filepath.Dir(filepath.Dir(where.run))}
+	b := &Backend{layout: l}
+	record := runtime.Record{Name: where.id.Name, Labels: map[string]string{backend.LabelID: where.id.String()}}
+	if alive, err := b.held(record); err != nil || !alive {
+		t.Fatalf("a living bottle is held: %v, %v", alive, err)
+	}
+	if err := removeRun(where); err != nil { // its supervisor is gone, and the host was booted
+		t.Fatal(err)
+	}
+	taken, err := l.takeLock(where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.release()
+	if alive, err := b.held(record); err != nil || alive {
+		t.Errorf("while it is taken down it is held: %v, %v", alive, err)
+	}
+}
