@@ -30,7 +30,8 @@ type Record struct {
 // snapshot that the record names need not exist yet: from now on the garbage
 // collector leaves it alone.
 func (c *Client) CreateRecord(ctx context.Context, record Record) error {
-	ctx, cancel := c.bounded(ctx)
+	// As with snapshots: how it ended must be known.
+	ctx, cancel := c.bounded(context.WithoutCancel(ctx))
 	defer cancel()
 	for key := range record.Labels {
 		if !strings.HasPrefix(key, backend.LabelPrefix) {

@@ -18,7 +18,9 @@ type Snapshot struct{ Key string }
 // PrepareSnapshot makes a writable snapshot of the image. With a map its files
 // belong to the mapped ids, without a copy where the daemon can do that.
 func (c *Client) PrepareSnapshot(ctx context.Context, key string, image Image, users *IDMap) error {
-	ctx, cancel := c.bounded(ctx)
+	// The daemon goes on when the asker hangs up: whoever undoes this must
+	// know how it ended.
+	ctx, cancel := c.bounded(context.WithoutCancel(ctx))
 	defer cancel()
 	labels := map[string]string{backend.LabelID: key}
 	if users != nil {

@@ -42,7 +42,8 @@ type supervisor struct {
 }
 
 // Run stays with the bottle until ctx ends, its launcher is gone or somebody
-// asks for its end; then it takes the bottle down and returns.
+// asks for its end; then it takes the bottle down and returns. When it can't
+// serve the bottle it leaves it to the launcher.
 func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbox) error {
 	defer func() { _ = inherited.Lock.Close() }()
 	if err := harden(); err != nil {
@@ -53,9 +54,10 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 	defer stop()
 	served, err := s.serve(serving, inherited.Launcher)
 	if err != nil {
-		// Nobody can reach the bottle: it goes at once.
-		log.G(ctx).WithError(err).Error("serve bottle")
-		s.end()
+		// Nobody can reach the bottle. Its launcher is still at work on it,
+		// rolls it back, and finds the reason in the log.
+		_ = inherited.Launcher.Close()
+		return err
 	}
 	select {
 	case <-ctx.Done():
@@ -66,10 +68,8 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 	downErr := sandbox.Down(down, config.Discard)
 	close(s.gone)
 	stop()
-	if served != nil {
-		awaitServed(ctx, served)
-	}
-	return errors.Join(err, downErr)
+	awaitServed(ctx, served)
+	return downErr
 }
 
 // awaitServed waits for the streams, so that their last words are logged; the

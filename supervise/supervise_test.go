@@ -200,10 +200,13 @@ func TestAFailedTeardownIsTold(t *testing.T) {
 	}
 }
 
-func TestABottleThatNobodyCanReachGoes(t *testing.T) {
+func TestF25_ABottleThatCannotBeServedIsLeftToItsLauncher(t *testing.T) {
 	r := run(t, func(c *Config) { c.Anthropic.Upstream = "nonsense" })
-	if err := r.ends(); !errdefs.IsInvalidArgument(err) || r.sandbox.downs.Load() != 1 {
+	if err := r.ends(); !errdefs.IsInvalidArgument(err) || r.sandbox.downs.Load() != 0 {
 		t.Errorf("taken down %d times, %v", r.sandbox.downs.Load(), err)
+	}
+	if err := r.client.Ready(t.Context()); err == nil {
+		t.Error("its launcher is told that it is ready")
 	}
 }
 

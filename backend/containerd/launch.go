@@ -219,6 +219,9 @@ func (l *launch) openNeck(ctx context.Context) error {
 	go func() { ready <- l.supervisor.Ready(ctx) }()
 	select {
 	case err := <-ready:
+		if err != nil && ctx.Err() == nil {
+			return fmt.Errorf("%w%s", err, tail(l.log()))
+		}
 		return err
 	case exit := <-ended:
 		cancel()
