@@ -78,6 +78,11 @@ func (c *Client) try(ctx context.Context, row candidate, policy Policy) (Choice,
 	if err != nil {
 		return Choice{}, err
 	}
+	// Before anything is asked of the binary: what is changed from here on is
+	// not what the plan shows.
+	if handle.planned, err = c.verdictKey(handle); err != nil {
+		return Choice{}, err
+	}
 	verdict, known := c.cached(handle)
 	if !known {
 		if verdict.Version, err = askVersion(ctx, binary); err != nil {

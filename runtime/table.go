@@ -46,6 +46,7 @@ type Handle struct {
 	// container a sandbox.
 	ContainerType bool `json:"containerType,omitempty"`
 	config        string
+	planned       string // what Binary was when it was chosen
 }
 
 // MapsUsers says that the shim can give a container a user namespace: gVisor's

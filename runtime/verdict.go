@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/containerd/errdefs"
 )
 
 // verdict is what is known of a runtime on this daemon, on this boot.
@@ -41,6 +43,19 @@ func (c *Client) verdictKey(handle Handle) (string, error) {
 		key = append(key, fmt.Sprintf("%s %d %d %d", path, stat.Ino, info.Size(), info.ModTime().UnixNano()))
 	}
 	return strings.Join(key, "|"), nil
+}
+
+// CheckUnchanged refuses a runtime whose binary, or PID 1, is not the one that
+// Choose has looked at: an Aborted error.
+func (c *Client) CheckUnchanged(handle Handle) error {
+	now, err := c.verdictKey(handle)
+	if err != nil {
+		return err
+	}
+	if now != handle.planned {
+		return fmt.Errorf("%s or %s has changed since the plan was made: start again to see the new plan: %w", handle.Binary, c.options.InitPath, errdefs.ErrAborted)
+	}
+	return nil
 }
 
 func (c *Client) verdicts() map[string]verdict {

@@ -42,6 +42,9 @@ func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backen
 	if detail.image, err = b.client.EnsureImage(ctx, detail.image, b.options.Progress); err != nil {
 		return nil, err
 	}
+	if err := b.client.CheckUnchanged(detail.handle); err != nil {
+		return nil, err
+	}
 	if err := b.makeWay(ctx, plan.Name); err != nil {
 		return nil, err
 	}
