@@ -102,7 +102,7 @@ func swap(t *testing.T, u *bottletest.User, other string) {
 func tag(t *testing.T, u *bottletest.User, from, to string) {
 	t.Helper()
 	ctr := exec.Command(filepath.Join(u.Daemon.Libexec, "ctr"), "--address", u.Daemon.Address, "--namespace", bottletest.Namespace,
-		"images", "tag", "--force", from, to)
+		"images", "tag", "--local", "--force", from, to)
 	if output, err := ctr.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
