@@ -59,13 +59,14 @@ func (u *User) Left() string {
 	return strings.Join(append(lines, directories...), "\n")
 }
 
-// Supervisors are the processes that stay with bottles of this program.
+// Supervisors are the processes that stay with bottles of this program, those
+// that are about to end included: until they have, they hold locks.
 func (u *User) Supervisors() []int {
 	var pids []int
 	directories, _ := filepath.Glob("/proc/[0-9]*")
 	for _, directory := range directories {
 		line, err := os.ReadFile(filepath.Join(directory, "cmdline"))
-		if err != nil || !strings.HasPrefix(string(line), u.Binary+"\x00supervise\x00") {
+		if err != nil || !strings.HasPrefix(string(line), u.Binary+"\x00supervise\x00") && !dying(directory, line, filepath.Base(u.Binary)) {
 			continue
 		}
 		if pid, err := strconv.Atoi(filepath.Base(directory)); err == nil {
@@ -73,6 +74,20 @@ func (u *User) Supervisors() []int {
 		}
 	}
 	return pids
+}
+
+// dying says that a process of that name has lost its memory, and with it its
+// arguments, but not yet its files.
+func dying(directory string, arguments []byte, name string) bool {
+	if len(arguments) > 0 {
+		return false
+	}
+	status, err := os.ReadFile(filepath.Join(directory, "stat"))
+	if err != nil {
+		return false
+	}
+	_, rest, ok := strings.Cut(string(status), "("+name+") ")
+	return ok && !strings.HasPrefix(rest, "Z")
 }
 
 // Work reads a file that the agent has left in its workspace, of which there

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bounded runs what it is given on a small file system at path.
-func bounded(t *testing.T, path, options string, run func()) {
+// onSmallDisk runs what it is given on a small file system at path.
+func onSmallDisk(t *testing.T, path, options string, run func()) {
 	t.Helper()
 	if err := errors.Join(os.MkdirAll(path, 0o711), unix.Mount("none", path, "tmpfs", 0, "mode=711,"+options)); err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func TestF25_F26_EachFileThatCannotBeMade(t *testing.T) {
 			// Three are the directories that all bottles share.
 			failed, enough := map[string]bool{}, false
 			for files := 4; files < 60 && !enough; files++ {
-				bounded(t, path, fmt.Sprintf("nr_inodes=%d", files), func() {
+				onSmallDisk(t, path, fmt.Sprintf("nr_inodes=%d", files), func() {
 					r := u.Start("runc", "--cwd", "--quiet")
 					if enough = r.Code == 7; enough {
 						bottletest.Eventually(t, "the bottle goes", func() bool { return len(u.Supervisors()) == 0 })
@@ -88,7 +88,7 @@ func TestF25_AWorkingDirectoryThatDoesNotFit(t *testing.T) {
 			u.Write(fmt.Sprintf("project/%d", i), strings.Repeat("a wish ", 30<<10))
 		}
 		does(u, "echo claude runs")
-		bounded(t, u.Root, "size=16m", func() {
+		onSmallDisk(t, u.Root, "size=16m", func() {
 			u.Run("start", "tester", "--yes", "--quiet", "--runtime", runtime).Want(t, 0) // the probe has had its room
 			bottletest.Eventually(t, "the bottle goes", func() bool { return len(u.Supervisors()) == 0 })
 			for range 3 {
