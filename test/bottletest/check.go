@@ -77,7 +77,7 @@ func (u *User) Supervisors() []int {
 }
 
 // dying says that a process of that name has lost its memory, and with it its
-// arguments, but not yet its files.
+// arguments, but not yet its files: its last thread has them.
 func dying(directory string, arguments []byte, name string) bool {
 	if len(arguments) > 0 {
 		return false
@@ -87,7 +87,8 @@ func dying(directory string, arguments []byte, name string) bool {
 		return false
 	}
 	_, rest, ok := strings.Cut(string(status), "("+name+") ")
-	return ok && !strings.HasPrefix(rest, "Z")
+	threads, _ := os.ReadDir(filepath.Join(directory, "task"))
+	return ok && (!strings.HasPrefix(rest, "Z") || len(threads) > 1)
 }
 
 // Work reads a file that the agent has left in its workspace, of which there
