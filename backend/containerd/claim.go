@@ -77,6 +77,28 @@ func (l layout) claim(name string) (_ *claim, err error) {
 	return made, err
 }
 
+// claimed says that a living bottle other than this one has its name.
+func (l layout) claimed(id backend.ID) (bool, error) {
+	ids, err := l.ids()
+	if err != nil {
+		return false, err
+	}
+	for _, other := range ids {
+		if other.Name != id.Name || other == id {
+			continue
+		}
+		where := l.bottle(other)
+		if taken, err := exists(where.taken()); err == nil && taken {
+			continue // dead, and being taken down
+		}
+		// A lock that can't be asked for may be held.
+		if alive, err := held(where.lock()); err != nil || alive {
+			return true, nil //nolint:nilerr // what may live is let be
+		}
+	}
+	return false, nil
+}
+
 // abandon undoes a claim that never got a record.
 func (c *claim) abandon() {
 	_ = os.RemoveAll(c.state)

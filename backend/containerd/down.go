@@ -103,7 +103,14 @@ func (b *Backend) downward(where places, discard bool) doer {
 	}
 }
 
+// sweep removes leftovers. Meanwhile nobody can claim a name: a shim of a bottle
+// that has just begun would look like one of the dead.
 func (b *Backend) sweep(ctx context.Context, where places) error {
+	guard, err := acquire(b.layout.claimLock(), true)
+	if err != nil {
+		return fmt.Errorf("keep claims off: %w", err)
+	}
+	defer guard.release()
 	leftovers, err := b.leftovers(ctx, where.id)
 	if err != nil {
 		return err

@@ -84,3 +84,44 @@ func TestF22_WhoTakesABottleDownIsNoLivingBottle(t *testing.T) {
 		t.Errorf("while it is taken down it is held: %v, %v", alive, err)
 	}
 }
+
+// TestF22_ALivingBottleKeepsItsNameFromASweep: without a record the name alone
+// tells the shim of a new bottle from one of the dead.
+func TestF22_ALivingBottleKeepsItsNameFromASweep(t *testing.T) {
+	root := t.TempDir()
+	l := layout{root: filepath.Join(root, "state"), runRoot: filepath.Join(root, "run")}
+	if err := l.make(); err != nil {
+		t.Fatal(err)
+	}
+	dead, err := l.claim("demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.lock.release()
+	wants := func(want bool, when string) {
+		t.Helper()
+		if got, err := l.claimed(dead.id); err != nil || got != want {
+			t.Errorf("%s: claimed is %v, %v", when, got, err)
+		}
+	}
+	wants(false, "nobody else")
+	other, err := l.claim("other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.lock.release()
+	wants(false, "another name")
+	living, err := l.claim("demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants(true, "a start of the same name")
+	living.lock.release()
+	wants(false, "it is dead")
+	taken, err := l.takeLock(living.places)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.release()
+	wants(false, "it is dead and being taken down")
+}

@@ -80,14 +80,23 @@ func (b *Backend) observe(ctx context.Context, where places, discard bool) (seen
 }
 
 // leftovers looks for them by name only while nobody else has the name: as long
-// as the record is this bottle's no other can take it.
+// as the record is this bottle's no other can take it, and without a record no
+// living bottle may have claimed it.
 func (b *Backend) leftovers(ctx context.Context, id backend.ID) ([]runtime.Leftover, error) {
 	name := id.Name
 	record, err := b.client.Record(ctx, name)
-	if err != nil && !errdefs.IsNotFound(err) {
+	switch {
+	case errdefs.IsNotFound(err):
+		claimed, err := b.layout.claimed(id)
+		if err != nil {
+			return nil, err
+		}
+		if claimed {
+			name = ""
+		}
+	case err != nil:
 		return nil, err
-	}
-	if err == nil && !belongs(record, id) {
+	case !belongs(record, id):
 		name = ""
 	}
 	return b.client.Leftovers(ctx, name, id.String())

@@ -25,7 +25,7 @@ func wisher(t *testing.T, u *bottletest.User) {
 	newKey(t, filepath.Join(u.Home, "key"))
 	u.Write("project/file", "planned file\n")
 	u.Write("project/link", "planned link\n")
-	does(u, reveals, "ssh: [{host: git.example.com, identityFile: ~/key}]")
+	does(u, reveals, "ssh: [{host: git.example.com, identityFile: ~/key, copy: true}]")
 	manifest := filepath.Join(u.Home, ".claude-bottle/bottles/default.md")
 	text, err := os.ReadFile(manifest)
 	if err != nil {
