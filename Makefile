@@ -90,7 +90,7 @@ soak: root build ## Start and end bottles for a long time (SOAK=1h)
 	@CLAUDE_BOTTLE_SOAK=$(SOAK) hack/test.sh soak
 
 .PHONY: bench
-bench: root build ## Compare with ctr, runsc, runc and tar, in pairs (BENCH=regular expression, PAIRS=11)
+bench: root build ## Compare with ctr, runsc, runc, tar and veth, in pairs (BENCH=regular expression, PAIRS=11)
 	@BENCH_PAIRS=$(PAIRS) hack/test.sh bench -run '$(BENCH)'
 
 .PHONY: fuzz

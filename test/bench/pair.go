@@ -18,9 +18,9 @@ type side struct {
 	after func() error
 }
 
-// compare runs both sides in turn and prints their medians and the ratio of a to
-// b, with the spread of the ratio over the pairs.
-func compare(t *testing.T, what string, pairs int, a, b side) {
+// compare runs both sides in turn and prints their medians, which it returns, and
+// the ratio of a to b, with the spread of the ratio over the pairs.
+func compare(t *testing.T, what string, pairs int, a, b side) [2]time.Duration {
 	t.Helper()
 	var took [2][]time.Duration
 	var ratios []float64
@@ -52,6 +52,7 @@ func compare(t *testing.T, what string, pairs int, a, b side) {
 	middle := pairs / 2
 	fmt.Printf("%-34s %-16s %8.0f ms   %-16s %8.0f ms   ratio %.2f (%.2f to %.2f)\n", what,
 		a.name, took[0][middle].Seconds()*1000, b.name, took[1][middle].Seconds()*1000, ratios[middle], ratios[0], ratios[len(ratios)-1])
+	return [2]time.Duration{took[0][middle], took[1][middle]}
 }
 
 // command is a side that runs a program, and wants it to succeed.
