@@ -31,10 +31,13 @@ type guard struct {
 	wait time.Duration
 	// cut ends the far connection.
 	cut func()
+	// copy carries what is no longer looked at, as io.Copy does.
+	copy func(w io.Writer, r io.Reader) (int64, error)
 
 	next    func() error // the check that comes before the next byte; nil passes all
 	pending []byte       // checked, not yet read
 
+	passing  atomic.Bool   // nothing will be checked any more, in either direction
 	watching atomic.Bool   // the server's answer is looked at
 	answer   []byte        // its beginning
 	answered chan struct{} // closed when it is known, or will not come
@@ -46,7 +49,7 @@ type guard struct {
 }
 
 func newGuard(conn net.Conn, name string, port uint16, wait time.Duration, cut func()) *guard {
-	g := &guard{Conn: conn, name: name, tlsOnly: port == portHTTPS, wait: wait, cut: cut, answered: make(chan struct{})}
+	g := &guard{Conn: conn, name: name, tlsOnly: port == portHTTPS, wait: wait, cut: cut, copy: io.Copy, answered: make(chan struct{})}
 	g.next = g.first
 	return g
 }
@@ -86,6 +89,7 @@ func (g *guard) first() error {
 			return errNotTLS
 		}
 		g.pending, g.next = byteOne, nil
+		g.passing.Store(true)
 		return nil
 	}
 	if !g.tlsOnly {
@@ -109,6 +113,7 @@ func (g *guard) hello(r io.Reader, next func() error) error {
 	}
 	g.pending, g.next = record(message), next
 	g.watching.Store(next != nil)
+	g.passing.Store(next == nil)
 	return nil
 }
 
@@ -124,6 +129,7 @@ func (g *guard) afterHello() error {
 	}
 	if !g.again.Load() {
 		g.next = nil
+		g.passing.Store(true)
 		return nil
 	}
 	defer g.within()()
@@ -202,8 +208,17 @@ func (g *guard) watch(p []byte) {
 	g.once.Do(func() { close(g.answered) })
 }
 
-// Close ends what goes to the bottle.
+// Close ends both directions, where the bottle's end can.
 func (g *guard) Close() error {
 	g.once.Do(func() { close(g.answered) })
+	return g.Conn.Close()
+}
+
+// CloseWrite ends what goes to the bottle.
+func (g *guard) CloseWrite() error {
+	g.once.Do(func() { close(g.answered) })
+	if half, ok := g.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
 	return g.Conn.Close()
 }

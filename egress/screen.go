@@ -43,6 +43,8 @@ type ScreenOptions struct {
 	// Splice carries bytes between two connections until both directions have
 	// ended, and closes them.
 	Splice func(a, b io.ReadWriteCloser)
+	// Copy carries one direction until it ends; nil takes io.Copy.
+	Copy func(w io.Writer, r io.Reader) (int64, error)
 	// Log hears of every connection once it has ended or was refused.
 	Log func(Event)
 }
@@ -106,6 +108,9 @@ func (s *Screen) serve(ctx context.Context, host string, port uint16, stream Str
 		return err
 	}
 	guarded := newGuard(stream, verdict.Name, port, s.wait, func() { _ = conn.Close() })
+	if s.options.Copy != nil {
+		guarded.copy = s.options.Copy
+	}
 	// The end of the link must end this, too, however silent both ends are.
 	stop := context.AfterFunc(ctx, func() {
 		_ = conn.Close()

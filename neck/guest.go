@@ -74,9 +74,13 @@ func (g *Guest) greet(conn net.Conn) error {
 	if _, err := conn.Write(append([]byte(greeting), g.token[:]...)); err != nil {
 		return fmt.Errorf("greet host: %w", err)
 	}
-	if _, err := io.ReadFull(conn, g.token[:]); err != nil {
+	var token [tokenSize]byte
+	if _, err := io.ReadFull(conn, token[:]); err != nil {
 		return fmt.Errorf("read answer to greeting: %w", err)
 	}
+	g.mu.Lock()
+	g.token = token // Open reads it
+	g.mu.Unlock()
 	return conn.SetDeadline(time.Time{})
 }
 
@@ -89,10 +93,13 @@ func (g *Guest) set(link *Conn) {
 // Open opens a stream to the host. Without a neck it fails at once.
 func (g *Guest) Open(ctx context.Context, request Request) (Stream, error) {
 	g.mu.Lock()
-	link := g.link
+	link, token := g.link, g.token
 	g.mu.Unlock()
 	if link == nil {
 		return Stream{}, fmt.Errorf("the neck is closed: %w", errdefs.ErrUnavailable)
+	}
+	if request.Kind == KindDial {
+		return g.openLine(ctx, token, request)
 	}
 	return link.Open(ctx, request)
 }

@@ -42,6 +42,7 @@ type Host struct {
 	mu      sync.Mutex
 	token   []byte // nil until the first connection
 	link    *Conn  // nil while there is none
+	lines   *lines // of the newest link
 	changed chan struct{}
 	ready   chan struct{}
 	once    sync.Once
@@ -64,9 +65,7 @@ func (h *Host) Serve(ctx context.Context, listener net.Listener) error {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
 	defer stop()
-	// Dials that have yet to say who they are: no more of them than this
-	// cost anything.
-	greeters := make(chan struct{}, 8)
+	greeters := newGreeters()
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -75,48 +74,61 @@ func (h *Host) Serve(ctx context.Context, listener net.Listener) error {
 			}
 			return fmt.Errorf("accept neck: %w", err)
 		}
-		select {
-		case greeters <- struct{}{}:
-		default:
-			_ = conn.Close()
-			continue
-		}
+		leave := greeters.enter(conn)
 		group.Go(func() {
-			err := h.greet(conn)
-			<-greeters
+			serve, err := h.greet(conn)
+			leave()
 			if err != nil {
 				_ = conn.Close()
 				return
 			}
-			h.serve(ctx, conn)
+			serve(ctx)
 		})
 	}
 }
 
 // greet reads who dials. The first to come is PID 1, for nothing else runs yet;
-// it is given the token. Later ones must know it.
-func (h *Host) greet(conn net.Conn) error {
+// it is given the token. Later ones must know it. What is returned serves the
+// connection.
+func (h *Host) greet(conn net.Conn) (serve func(context.Context), err error) {
 	_ = conn.SetDeadline(time.Now().Add(handshakeWait))
 	hello := make([]byte, len(greeting)+tokenSize)
 	if _, err := io.ReadFull(conn, hello); err != nil {
-		return fmt.Errorf("read greeting: %w", err)
+		return nil, fmt.Errorf("read greeting: %w", err)
 	}
-	if string(hello[:len(greeting)]) != greeting {
-		return errors.New("unknown greeting")
+	kind, presented := string(hello[:len(greeting)]), hello[len(greeting):]
+	if kind == lineGreeting {
+		present, err := h.knows(presented)
+		return func(ctx context.Context) { h.serveLine(ctx, conn, present) }, err
 	}
-	token, err := h.admit(hello[len(greeting):])
+	if kind != greeting {
+		return nil, errors.New("unknown greeting")
+	}
+	// There before PID 1 hears that it may open lines.
+	opened := newLines()
+	token, err := h.admit(presented, opened)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := conn.Write(token); err != nil {
-		return fmt.Errorf("answer greeting: %w", err)
+		opened.end()
+		return nil, fmt.Errorf("answer greeting: %w", err)
 	}
-	return conn.SetDeadline(time.Time{})
+	_ = conn.SetDeadline(time.Time{})
+	return func(ctx context.Context) {
+		defer opened.end()
+		h.serve(ctx, conn)
+	}, nil
 }
 
-func (h *Host) admit(presented []byte) ([]byte, error) {
+func (h *Host) admit(presented []byte, opened *lines) (_ []byte, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	defer func() {
+		if err == nil {
+			h.lines = opened
+		}
+	}()
 	if h.token == nil {
 		token := make([]byte, tokenSize)
 		if _, err := rand.Read(token); err != nil {

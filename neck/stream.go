@@ -20,10 +20,19 @@ const (
 	windowSize    = 256 << 10        // bytes of one stream on their way
 )
 
-// Stream is one stream of a link, after its request was answered. Close ends
-// what we write; what the far end still writes can be read until it closes, too.
+// Stream is one stream of a link, or a line beside it, after its request was
+// answered. CloseWrite ends what we write; what the far end still writes can be
+// read until it closes, too. Close of a stream of a link does no more than that.
 type Stream struct {
-	*yamux.Stream
+	net.Conn
+}
+
+// CloseWrite ends what we write.
+func (s Stream) CloseWrite() error {
+	if half, ok := s.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return s.Close()
 }
 
 // Accept answers the request of the stream with yes.
@@ -113,22 +122,7 @@ func (c *Conn) Open(ctx context.Context, request Request) (Stream, error) {
 		return Stream{}, fmt.Errorf("open stream: %w: %w", err, errdefs.ErrUnavailable)
 	}
 	stream := Stream{opened}
-	// The end of ctx breaks the wait for the answer off, not the stream.
-	stop := context.AfterFunc(ctx, func() { _ = stream.SetDeadline(time.Now()) })
-	var answer reply
-	err = writeMessage(stream, request)
-	if err == nil {
-		err = readMessage(stream, maxMessage, &answer)
-	}
-	if !stop() {
-		_ = stream.Close()
-		return Stream{}, context.Cause(ctx)
-	}
-	if err == nil && answer.Error != "" {
-		err = farError(answer.Error, answer.Class)
-	}
-	if err != nil {
-		_ = stream.Close()
+	if err := converse(ctx, stream, func() error { return writeMessage(stream, request) }); err != nil {
 		return Stream{}, err
 	}
 	return stream, nil
@@ -187,24 +181,3 @@ func (c *Conn) Done() <-chan struct{} { return c.session.CloseChan() }
 
 // Close ends the link and every stream on it.
 func (c *Conn) Close() error { return c.session.Close() }
-
-// Splice carries bytes between two connections, each direction to its own end,
-// and closes both when both directions have ended.
-func Splice(a, b io.ReadWriteCloser) {
-	var group sync.WaitGroup
-	group.Go(func() { carry(a, b) })
-	group.Go(func() { carry(b, a) })
-	group.Wait()
-	_ = a.Close()
-	_ = b.Close()
-}
-
-// carry copies one direction, and passes its end on.
-func carry(to, from io.ReadWriteCloser) {
-	_, _ = io.Copy(to, from)
-	if half, ok := to.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-		return
-	}
-	_ = to.Close() // a Stream's Close is a half close
-}

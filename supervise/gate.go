@@ -55,6 +55,7 @@ func newGate(config Config) (*gate, error) {
 	g.screen = egress.NewScreen(egress.ScreenOptions{
 		Dialer: &egress.Dialer{Policy: egress.NewPolicy(config.Hosts), Resolver: net.DefaultResolver, Proxy: proxy},
 		Splice: neck.Splice,
+		Copy:   neck.Copy,
 		Log:    func(event egress.Event) { _ = audit.Log(event) },
 	})
 	return g, nil

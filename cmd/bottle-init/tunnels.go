@@ -9,7 +9,7 @@ import (
 
 // maxTunnels bounds the connections through the neck at a time. It is less than
 // the host takes, so that a refusal here is one that programs understand.
-const maxTunnels = 160
+const maxTunnels = 224
 
 // opener opens a stream to the host, for as long as the bottle runs.
 type opener func(request neck.Request) (neck.Stream, error)

@@ -23,8 +23,9 @@ const bufferSize = 256 << 10
 
 func main() {
 	orders := bufio.NewScanner(os.Stdin)
+	known := map[string]string{} // names are asked for once: it is connections that are measured
 	for orders.Scan() {
-		if err := obey(orders.Text()); err != nil {
+		if err := obey(orders.Text(), known); err != nil {
 			fmt.Println("failed:", err)
 			continue
 		}
@@ -32,12 +33,20 @@ func main() {
 	}
 }
 
-func obey(order string) error {
+func obey(order string, known map[string]string) error {
 	var what, address string
 	var first, second int64
 	if count, _ := fmt.Sscan(order, &what, &address, &first, &second); count < 3 {
 		return fmt.Errorf("order %q is not understood", order)
 	}
+	if known[address] == "" {
+		resolved, err := net.ResolveTCPAddr("tcp4", address)
+		if err != nil {
+			return err
+		}
+		known[address] = resolved.String()
+	}
+	address = known[address]
 	switch what {
 	case "down":
 		return read(address, first)

@@ -1,0 +1,183 @@
+package neck
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/containerd/errdefs"
+)
+
+// asks opens a line by hand and returns the host's answer.
+func asks(conn net.Conn, token []byte) (reply, error) {
+	var answer reply
+	if _, err := conn.Write(append([]byte(lineGreeting), token...)); err != nil {
+		return answer, err
+	}
+	if err := writeMessage(conn, Request{Kind: KindDial, Host: "example.com", Port: 443}); err != nil {
+		return answer, err
+	}
+	return answer, readMessage(conn, maxMessage, &answer)
+}
+
+func TestT34_ALineNeedsTheToken(t *testing.T) {
+	b := newBottle(t, func(_ context.Context, _ Request, stream Stream) {
+		_ = stream.Accept()
+		_ = stream.Close()
+	})
+	if answer, err := asks(b.dial(), make([]byte, tokenSize)); err == nil {
+		t.Errorf("before the first neck a line was answered: %+v", answer)
+	}
+	token, err := greets(b.dial(), greeting, make([]byte, tokenSize))
+	if err != nil {
+		t.Fatalf("the line took the token that is PID 1's: %v", err)
+	}
+	other := bytes.Clone(token)
+	other[0] ^= 1
+	for name, presented := range map[string][]byte{"none": make([]byte, tokenSize), "nearly right": other} {
+		if answer, err := asks(b.dial(), presented); err == nil {
+			t.Errorf("%s: answered %+v", name, answer)
+		}
+	}
+	if answer, err := asks(b.dial(), token); err != nil || answer.Error != "" {
+		t.Errorf("with the token: %+v, %v", answer, err)
+	}
+}
+
+func TestT34_LinesAreBounded(t *testing.T) {
+	end := make(chan struct{})
+	b := newBottle(t, func(ctx context.Context, _ Request, stream Stream) {
+		_ = stream.Accept()
+		select {
+		case <-end:
+		case <-ctx.Done():
+		}
+		_ = stream.Close()
+	})
+	guest, _ := b.guest(nil)
+	open := make([]Stream, maxLines)
+	var group sync.WaitGroup
+	for i := range open {
+		group.Go(func() { // at once, as a program does
+			stream, err := guest.Open(t.Context(), Request{Kind: KindDial})
+			if err != nil {
+				t.Errorf("line %d: %v", i, err)
+				return
+			}
+			open[i] = stream
+		})
+	}
+	group.Wait()
+	if t.Failed() {
+		return
+	}
+	if _, err := guest.Open(t.Context(), Request{Kind: KindDial}); !errdefs.IsResourceExhausted(err) {
+		t.Errorf("one more: %v", err)
+	}
+	close(end)
+	for _, stream := range open {
+		if _, err := stream.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("its end: %v", err)
+		}
+		_ = stream.Close()
+	}
+	if stream, err := guest.Open(t.Context(), Request{Kind: KindDial}); err != nil {
+		t.Errorf("when places are free again: %v", err)
+	} else {
+		_ = stream.Close()
+	}
+}
+
+func TestF30_LinesEndWithTheirLink(t *testing.T) {
+	told := make(chan struct{})
+	b := newBottle(t, func(ctx context.Context, _ Request, stream Stream) {
+		_ = stream.Accept()
+		<-ctx.Done() // its work may take long, and must hear of the end
+		close(told)
+		_ = stream.Close()
+	})
+	guest, names := b.guest(nil)
+	stream, err := guest.Open(t.Context(), Request{Kind: KindDial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stream.Close() }()
+	guest.mu.Lock()
+	link := guest.link
+	guest.mu.Unlock()
+	_ = link.Close()
+	if _, err := stream.Read(make([]byte, 1)); err == nil {
+		t.Error("the line goes on without its link")
+	}
+	<-told
+	waitFor(t, func() bool { return names.Load() == 2 }) // and the neck is back
+}
+
+// TestALineCarriesBothDirectionsToTheirEnds carries what the program does: TCP
+// inside, the line, TCP on the host.
+func TestALineCarriesBothDirectionsToTheirEnds(t *testing.T) {
+	far, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = far.Close() }()
+	go func() {
+		conn, err := far.Accept()
+		if err != nil {
+			return
+		}
+		all, _ := io.ReadAll(conn) // the answer comes after the end of the question
+		_, _ = conn.Write(append(all, all...))
+		_ = conn.Close()
+	}()
+	b := newBottle(t, func(ctx context.Context, _ Request, stream Stream) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", far.Addr().String())
+		if err != nil {
+			_ = stream.Refuse(err)
+			return
+		}
+		_ = stream.Accept()
+		Splice(stream, conn)
+	})
+	guest, _ := b.guest(nil)
+	near, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = near.Close() }()
+	carried := make(chan struct{})
+	go func() {
+		defer close(carried)
+		conn, err := near.Accept()
+		if err != nil {
+			return
+		}
+		stream, err := guest.Open(t.Context(), Request{Kind: KindDial})
+		if err != nil {
+			_ = conn.Close()
+			return
+		}
+		Splice(conn, stream)
+	}()
+	conn, err := net.Dial("tcp", near.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	sent := make([]byte, 3<<20)
+	_, _ = rand.Read(sent)
+	go func() {
+		_, _ = conn.Write(sent)
+		_ = conn.(*net.TCPConn).CloseWrite()
+	}()
+	got, err := io.ReadAll(conn)
+	if err != nil || !bytes.Equal(got, append(bytes.Clone(sent), sent...)) {
+		t.Errorf("%d bytes came back, %v", len(got), err)
+	}
+	<-carried
+}
