@@ -31,6 +31,8 @@ type Guest struct {
 	mu    sync.Mutex
 	token [tokenSize]byte
 	link  *Conn
+	// spares are lines that wait for their request.
+	spares chan Stream
 }
 
 // Run keeps the neck open until ctx ends.
@@ -64,8 +66,14 @@ func (g *Guest) once(ctx context.Context) error {
 		_ = conn.Close()
 		return err
 	}
-	g.set(link)
-	defer g.set(nil)
+	spares := make(chan Stream, spareLines-1) // one more is at hand
+	g.set(link, spares)
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	defer g.set(nil, nil)
+	group.Go(func() { g.keepSpares(ctx, spares) })
 	return link.Serve(ctx, fromHost(), g.Handle)
 }
 
@@ -84,22 +92,19 @@ func (g *Guest) greet(conn net.Conn) error {
 	return conn.SetDeadline(time.Time{})
 }
 
-func (g *Guest) set(link *Conn) {
+func (g *Guest) set(link *Conn, spares chan Stream) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.link = link
+	g.link, g.spares = link, spares
 }
 
 // Open opens a stream to the host. Without a neck it fails at once.
 func (g *Guest) Open(ctx context.Context, request Request) (Stream, error) {
 	g.mu.Lock()
-	link, token := g.link, g.token
+	link := g.link
 	g.mu.Unlock()
 	if link == nil {
 		return Stream{}, fmt.Errorf("the neck is closed: %w", errdefs.ErrUnavailable)
-	}
-	if request.Kind == KindDial {
-		return g.openLine(ctx, token, request)
 	}
 	return link.Open(ctx, request)
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"slices"
@@ -100,7 +99,7 @@ func (h *Host) knows(presented []byte) (*lines, error) {
 }
 
 // serveLine answers the request that follows on a connection that PID 1 has
-// opened for it.
+// opened for it. PID 1 opens some ahead of their use, so that it may come late.
 func (h *Host) serveLine(ctx context.Context, conn net.Conn, present *lines) {
 	ctx, cancel := context.WithCancel(ctx)
 	taken, err := present.add(conn, cancel)
@@ -109,57 +108,6 @@ func (h *Host) serveLine(ctx context.Context, conn net.Conn, present *lines) {
 		_ = Stream{conn}.Refuse(err)
 		return
 	}
+	_ = conn.SetDeadline(time.Time{})
 	serveStream(ctx, Stream{taken}, fromInside().Request, h.options.Handle)
-}
-
-// openLine opens a connection of its own for the request.
-func (g *Guest) openLine(ctx context.Context, token [tokenSize]byte, request Request) (Stream, error) {
-	conn, err := g.Dial(ctx)
-	if err != nil {
-		return Stream{}, fmt.Errorf("dial neck: %w: %w", err, errdefs.ErrUnavailable)
-	}
-	stream := Stream{&line{Conn: conn, release: func() {}}}
-	hello := append([]byte(lineGreeting), token[:]...)
-	err = converse(ctx, stream, func() error {
-		return writeMessage(&prefixed{stream, hello}, request)
-	})
-	if err != nil {
-		return Stream{}, err
-	}
-	return stream, nil
-}
-
-// prefixed puts bytes before the first write, so that both go out at once.
-type prefixed struct {
-	io.Writer
-	prefix []byte
-}
-
-func (p *prefixed) Write(data []byte) (int, error) {
-	before := len(p.prefix)
-	n, err := p.Writer.Write(append(p.prefix, data...))
-	p.prefix = nil
-	return max(0, n-before), err
-}
-
-// converse sends a request and waits for the answer. The end of ctx breaks that
-// off, not the stream after it.
-func converse(ctx context.Context, stream Stream, send func() error) error {
-	stop := context.AfterFunc(ctx, func() { _ = stream.SetDeadline(time.Now()) })
-	var answer reply
-	err := send()
-	if err == nil {
-		err = readMessage(stream, maxMessage, &answer)
-	}
-	if !stop() {
-		_ = stream.Close()
-		return context.Cause(ctx)
-	}
-	if err == nil && answer.Error != "" {
-		err = farError(answer.Error, answer.Class)
-	}
-	if err != nil {
-		_ = stream.Close()
-	}
-	return err
 }

@@ -59,37 +59,32 @@ func TestT34_LinesAreBounded(t *testing.T) {
 		}
 		_ = stream.Close()
 	})
-	guest, _ := b.guest(nil)
-	open := make([]Stream, maxLines)
+	token, err := greets(b.dial(), greeting, make([]byte, tokenSize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := make([]net.Conn, maxLines)
 	var group sync.WaitGroup
 	for i := range open {
+		open[i] = b.dial()
 		group.Go(func() { // at once, as a program does
-			stream, err := guest.Open(t.Context(), Request{Kind: KindDial})
-			if err != nil {
-				t.Errorf("line %d: %v", i, err)
-				return
+			if answer, err := asks(open[i], token); err != nil || answer.Error != "" {
+				t.Errorf("line %d: %+v, %v", i, answer, err)
 			}
-			open[i] = stream
 		})
 	}
 	group.Wait()
-	if t.Failed() {
-		return
-	}
-	if _, err := guest.Open(t.Context(), Request{Kind: KindDial}); !errdefs.IsResourceExhausted(err) {
-		t.Errorf("one more: %v", err)
+	if answer, err := asks(b.dial(), token); err != nil || answer.Class != classOf(errdefs.ErrResourceExhausted) {
+		t.Errorf("one more: %+v, %v", answer, err)
 	}
 	close(end)
-	for _, stream := range open {
-		if _, err := stream.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+	for _, conn := range open {
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("its end: %v", err)
 		}
-		_ = stream.Close()
 	}
-	if stream, err := guest.Open(t.Context(), Request{Kind: KindDial}); err != nil {
-		t.Errorf("when places are free again: %v", err)
-	} else {
-		_ = stream.Close()
+	if answer, err := asks(b.dial(), token); err != nil || answer.Error != "" {
+		t.Errorf("when places are free again: %+v, %v", answer, err)
 	}
 }
 
@@ -102,7 +97,10 @@ func TestF30_LinesEndWithTheirLink(t *testing.T) {
 		_ = stream.Close()
 	})
 	guest, names := b.guest(nil)
-	stream, err := guest.Open(t.Context(), Request{Kind: KindDial})
+	stream, answer, err := guest.Begin(t.Context(), Request{Kind: KindDial})
+	if err == nil {
+		err = answer()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,12 +155,20 @@ func TestALineCarriesBothDirectionsToTheirEnds(t *testing.T) {
 		if err != nil {
 			return
 		}
-		stream, err := guest.Open(t.Context(), Request{Kind: KindDial})
+		stream, answer, err := guest.Begin(t.Context(), Request{Kind: KindDial})
 		if err != nil {
+			t.Error(err)
 			_ = conn.Close()
 			return
 		}
-		Splice(conn, stream)
+		var up sync.WaitGroup
+		up.Go(func() { Carry(stream, conn) })
+		if err := answer(); err != nil {
+			t.Error(err)
+		}
+		Carry(conn, stream)
+		up.Wait()
+		_, _ = conn.Close(), stream.Close()
 	}()
 	conn, err := net.Dial("tcp", near.Addr().String())
 	if err != nil {
@@ -180,4 +186,39 @@ func TestALineCarriesBothDirectionsToTheirEnds(t *testing.T) {
 		t.Errorf("%d bytes came back, %v", len(got), err)
 	}
 	<-carried
+}
+
+func TestALineIsRefusedAfterWordsThatCameEarly(t *testing.T) {
+	b := newBottle(t, refuseAll)
+	guest, _ := b.guest(nil)
+	for i := range 2 * spareLines { // spare ones, and those after them
+		stream, answer, err := guest.Begin(t.Context(), Request{Kind: KindDial, Host: "evil.org", Port: 443})
+		if err != nil {
+			t.Fatalf("line %d: %v", i, err)
+		}
+		_, _ = stream.Write([]byte("early")) // a no may have come before
+		if err := answer(); !errdefs.IsPermissionDenied(err) {
+			t.Errorf("line %d: %v", i, err)
+		}
+		_ = stream.Close()
+	}
+}
+
+func TestTheEndOfTheContextBreaksTheWaitForAnAnswerOff(t *testing.T) {
+	b := newBottle(t, func(ctx context.Context, _ Request, stream Stream) {
+		<-ctx.Done()
+		_ = stream.Close()
+	})
+	guest, _ := b.guest(nil)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("why")
+	stream, answer, err := guest.Begin(ctx, Request{Kind: KindDial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel(why)
+	if err := answer(); !errors.Is(err, why) {
+		t.Errorf("answered %v", err)
+	}
+	_ = stream.Close()
 }

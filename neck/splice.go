@@ -13,15 +13,15 @@ const copySize = 128 << 10
 // and closes both when both directions have ended.
 func Splice(a, b io.ReadWriteCloser) {
 	var group sync.WaitGroup
-	group.Go(func() { carry(a, b) })
-	group.Go(func() { carry(b, a) })
+	group.Go(func() { Carry(a, b) })
+	Carry(b, a)
 	group.Wait()
 	_ = a.Close()
 	_ = b.Close()
 }
 
-// carry copies one direction, and passes its end on.
-func carry(to, from io.ReadWriteCloser) {
+// Carry copies one direction, and passes its end on.
+func Carry(to, from io.ReadWriteCloser) {
 	_, _ = Copy(to, from)
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()

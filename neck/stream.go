@@ -122,7 +122,17 @@ func (c *Conn) Open(ctx context.Context, request Request) (Stream, error) {
 		return Stream{}, fmt.Errorf("open stream: %w: %w", err, errdefs.ErrUnavailable)
 	}
 	stream := Stream{opened}
-	if err := converse(ctx, stream, func() error { return writeMessage(stream, request) }); err != nil {
+	// The end of ctx breaks the wait off, not the stream.
+	stop := context.AfterFunc(ctx, func() { _ = stream.SetWriteDeadline(time.Now()) })
+	err = writeMessage(stream, request)
+	if !stop() {
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		err = readAnswer(ctx, stream)
+	}
+	if err != nil {
+		_ = stream.Close()
 		return Stream{}, err
 	}
 	return stream, nil
@@ -160,6 +170,7 @@ func (c *Conn) Serve(ctx context.Context, bounds Bounds, handle Handler) error {
 		}
 		group.Go(func() {
 			defer func() { <-slots }()
+			_ = accepted.SetDeadline(time.Now().Add(requestWait))
 			serveStream(ctx, Stream{accepted}, bounds.Request, handle)
 		})
 	}
@@ -167,7 +178,6 @@ func (c *Conn) Serve(ctx context.Context, bounds Bounds, handle Handler) error {
 
 func serveStream(ctx context.Context, stream Stream, most int64, handle Handler) {
 	var request Request
-	_ = stream.SetDeadline(time.Now().Add(requestWait))
 	if err := readMessage(stream, most, &request); err != nil {
 		_ = stream.Close()
 		return

@@ -32,7 +32,7 @@ func newBottle(socket string) *bottle {
 // run serves until ctx ends.
 func (b *bottle) run(ctx context.Context) error {
 	open := func(request neck.Request) (neck.Stream, error) { return b.guest.Open(ctx, request) }
-	b.names = newNames(newTunnels(open))
+	b.names = newNames(newTunnels(func(request neck.Request) (neck.Stream, func() error, error) { return b.guest.Begin(ctx, request) }))
 	b.ssh = newSSHAgent(open)
 	b.reaper = newReaper()
 	defer b.reaper.close()

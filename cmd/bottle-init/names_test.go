@@ -30,6 +30,11 @@ func (a *asked) open(request neck.Request) (neck.Stream, error) {
 	return neck.Stream{}, errors.New("refused")
 }
 
+func (a *asked) begin(request neck.Request) (neck.Stream, func() error, error) {
+	stream, err := a.open(request)
+	return stream, nil, err
+}
+
 func (a *asked) all() []neck.Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -40,7 +45,7 @@ func table(entries ...neck.Name) neck.Names { return neck.Names{Entries: entries
 
 func newTestNames(t *testing.T, entries ...neck.Name) (*names, *asked) {
 	host := &asked{}
-	n := newNames(newTunnels(host.open))
+	n := newNames(newTunnels(host.begin))
 	t.Cleanup(n.close)
 	n.set(table(entries...))
 	return n, host

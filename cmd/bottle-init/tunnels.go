@@ -14,9 +14,12 @@ const maxTunnels = 224
 // opener opens a stream to the host, for as long as the bottle runs.
 type opener func(request neck.Request) (neck.Stream, error)
 
+// beginner asks for a connection and does not wait for the answer.
+type beginner func(request neck.Request) (stream neck.Stream, answer func() error, err error)
+
 // tunnels carries connections of programs inside through the neck.
 type tunnels struct {
-	open  opener
+	begin beginner
 	group sync.WaitGroup
 	slots chan struct{}
 
@@ -24,8 +27,8 @@ type tunnels struct {
 	counts map[string]int // connections by host
 }
 
-func newTunnels(open opener) *tunnels {
-	return &tunnels{open: open, slots: make(chan struct{}, maxTunnels), counts: map[string]int{}}
+func newTunnels(begin beginner) *tunnels {
+	return &tunnels{begin: begin, slots: make(chan struct{}, maxTunnels), counts: map[string]int{}}
 }
 
 // accept serves a listener that stands for host and port until it is closed.
@@ -53,12 +56,23 @@ func (t *tunnels) accept(listener net.Listener, host string, port uint16) {
 func (t *tunnels) carry(conn net.Conn, host string, port uint16) {
 	t.count(host, 1)
 	defer t.count(host, -1)
-	stream, err := t.open(neck.Request{Kind: neck.KindDial, Host: host, Port: port})
+	stream, answer, err := t.begin(neck.Request{Kind: neck.KindDial, Host: host, Port: port})
 	if err != nil {
 		reset(conn) // as a firewall that rejects
 		return
 	}
-	neck.Splice(conn.(*net.TCPConn), stream)
+	// What the client has to say is on its way while the host still dials.
+	var group sync.WaitGroup
+	group.Go(func() { neck.Carry(stream, conn) })
+	if err := answer(); err != nil {
+		reset(conn)
+		_ = stream.Close()
+	} else {
+		neck.Carry(conn, stream)
+	}
+	group.Wait()
+	_ = conn.Close()
+	_ = stream.Close()
 }
 
 func (t *tunnels) count(host string, by int) {

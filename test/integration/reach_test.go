@@ -115,6 +115,8 @@ func ownName(t *testing.T) (name, address string) {
 // events are the lines of the audit log of bottles that are gone but for it.
 func events(t *testing.T, u *bottletest.User) []egress.Event {
 	t.Helper()
+	// A connection is logged once it has ended: all are when nobody is left who could.
+	bottletest.Eventually(t, "the supervisors end", func() bool { return len(u.Supervisors()) == 0 })
 	files, err := filepath.Glob(filepath.Join(u.Root, "*", "bottles", "*", "egress.jsonl"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("audit logs are %v, %v", files, err)
