@@ -6,7 +6,7 @@ import (
 )
 
 // checkedSize is what is read at a time while it is still looked at.
-const checkedSize = 32 << 10
+const checkedSize = 8 << 10
 
 // WriteTo implements io.WriterTo: once all is checked, what the bottle sends is
 // left to whoever can carry it fastest.

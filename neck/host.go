@@ -22,7 +22,7 @@ const (
 	handshakeWait = 5 * time.Second
 )
 
-// fromInside is what a bottle may take up. With the backlog and the window of
+// fromInside is what a bottle may take up of a link, lines aside. With the backlog and the window of
 // each stream, no more than 64 MiB of its bytes ever wait on the host.
 func fromInside() Bounds { return Bounds{Streams: 192, Request: 4 << 10} }
 

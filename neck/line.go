@@ -19,9 +19,22 @@ import (
 // does. A request follows at once. It is as long as greeting.
 const lineGreeting = "bottle-line/1\n"
 
-// maxLines bounds the lines of a bottle. What waits in one is in the kernel: a
-// socket's buffer from the bottle, which the bottle pays for, and a pipe.
-const maxLines = 256
+// maxLines bounds the lines of a bottle. What waits in one is in the kernel: what
+// the bottle sends in a buffer that it pays for itself, what goes to it in one of
+// lineBuffer bytes, and that the kernel doubles.
+const (
+	maxLines    = 256
+	lineBuffer  = 256 << 10
+	guestBuffer = 1 << 20
+)
+
+// widen lets more be on its way than a socket's usual buffer: each time that one
+// is full costs a change from process to process.
+func widen(conn net.Conn, size int) {
+	if sized, ok := conn.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = sized.SetWriteBuffer(size) // no harm where it can't be
+	}
+}
 
 // line is one end of a line. Close ends both directions.
 type line struct {
@@ -109,5 +122,6 @@ func (h *Host) serveLine(ctx context.Context, conn net.Conn, present *lines) {
 		return
 	}
 	_ = conn.SetDeadline(time.Time{})
+	widen(conn, lineBuffer)
 	serveStream(ctx, Stream{taken}, fromInside().Request, h.options.Handle)
 }

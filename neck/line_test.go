@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -64,6 +65,7 @@ func TestT34_LinesAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := make([]net.Conn, maxLines)
+	before := runtime.NumGoroutine()
 	var group sync.WaitGroup
 	for i := range open {
 		open[i] = b.dial()
@@ -74,6 +76,9 @@ func TestT34_LinesAreBounded(t *testing.T) {
 		})
 	}
 	group.Wait()
+	if now := runtime.NumGoroutine(); now > before+maxLines+40 {
+		t.Errorf("%d lines cost %d goroutines", maxLines, now-before)
+	}
 	if answer, err := asks(b.dial(), token); err != nil || answer.Class != classOf(errdefs.ErrResourceExhausted) {
 		t.Errorf("one more: %+v, %v", answer, err)
 	}

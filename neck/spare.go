@@ -23,6 +23,7 @@ func (g *Guest) dialLine(ctx context.Context) (Stream, error) {
 	if err != nil {
 		return Stream{}, fmt.Errorf("dial neck: %w: %w", err, errdefs.ErrUnavailable)
 	}
+	widen(conn, guestBuffer)
 	if _, err := conn.Write(hello); err != nil {
 		return Stream{}, errors.Join(fmt.Errorf("greet host: %w: %w", err, errdefs.ErrUnavailable), conn.Close())
 	}
