@@ -20,7 +20,7 @@ const (
 type greeters struct {
 	places chan struct{}
 	mu     sync.Mutex
-	silent []net.Conn // the longest first
+	silent []net.Conn
 }
 
 func newGreeters() *greeters { return &greeters{places: make(chan struct{}, greeterPlaces)} }
@@ -53,8 +53,8 @@ func (g *greeters) wait() {
 			return
 		case <-timer.C:
 			g.mu.Lock()
-			if len(g.silent) > 0 {
-				_ = g.silent[0].Close() // its place is free once it has seen that
+			for _, conn := range g.silent { // nobody has come after them: all had this long
+				_ = conn.Close() // its place is free once it has seen that
 			}
 			g.mu.Unlock()
 			timer.Reset(greeterPatience)

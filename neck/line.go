@@ -45,9 +45,8 @@ type line struct {
 
 // Close implements io.Closer.
 func (l *line) Close() error {
-	err := l.Conn.Close()
-	l.once.Do(l.release)
-	return err
+	l.once.Do(l.release) // before the far end sees that, and comes anew
+	return l.Conn.Close()
 }
 
 // CloseWrite ends what we write.
