@@ -99,8 +99,9 @@ func TestT31_ABottleWithoutEntriesHasNoAgent(t *testing.T) {
 	}
 	with, _ := planned(t)
 	with.SSH[0].Locked = false
-	r.config.SSH = SSHKeys(with, backend.Secrets{Passphrases: map[string]backend.Secret{"git": backend.NewSecret("sesame")}})
-	g, err = newGate(r.config)
+	config := r.config // PID 1 reads the other
+	config.SSH = SSHKeys(with, backend.Secrets{Passphrases: map[string]backend.Secret{"git": backend.NewSecret("sesame")}})
+	g, err = newGate(config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func FuzzQuestion(f *testing.F) {
 		}
 	}
 	f.Add([]byte("\x00\x01\x01\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01\xc0\x0c\x00\x01\x00\x01"))
-	n := newNames(newTunnels((&asked{}).open))
+	n := newNames(newTunnels((&asked{}).begin))
 	n.set(table(neck.Name{Host: "allowed.example"}, neck.Name{Host: "wild.example", Suffix: true}))
 	f.Cleanup(n.close)
 	pools := []netip.Prefix{netip.MustParsePrefix(exactPrefix), netip.MustParsePrefix(wildcardPrefix), netip.PrefixFrom(localhost, 32)}
