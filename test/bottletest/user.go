@@ -138,12 +138,18 @@ func (u *User) Run(args ...string) Result {
 // RunCommand is Run for a command that was changed.
 func (u *User) RunCommand(command *exec.Cmd) Result {
 	u.Helper()
+	return u.RunWithin(command, 2*time.Minute)
+}
+
+// RunWithin is RunCommand for one that may take longer, or must not.
+func (u *User) RunWithin(command *exec.Cmd, limit time.Duration) Result {
+	u.Helper()
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Start(); err != nil {
 		u.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(u.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(u.Context(), limit)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = command.Process.Signal(syscall.SIGKILL) })
 	defer stop()
