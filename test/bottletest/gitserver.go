@@ -119,8 +119,8 @@ func gitLine(t testing.TB, dir string, args ...string) string {
 }
 
 // signed makes an authority, writes its certificate to path, and returns one
-// for this host that it has signed.
-func signed(t testing.TB, path string) tls.Certificate {
+// for this host, and for the names, that it has signed.
+func signed(t testing.TB, path string, names ...string) tls.Certificate {
 	t.Helper()
 	must := func(err error) {
 		if err != nil {
@@ -140,7 +140,7 @@ func signed(t testing.TB, path string) tls.Certificate {
 	must(err)
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "forge"}, NotAfter: authority.NotAfter,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: names, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, authority, &key.PublicKey, authorityKey)
 	must(err)
