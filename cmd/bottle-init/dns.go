@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	answerTTL  = 5   // seconds; an address of a wildcard may pass on
-	maxDenials = 256 // denied names that are remembered as told
+	answerTTL  = 5    // seconds; an address of a wildcard may pass on
+	maxDenials = 256  // denied names that are remembered as told
+	maxPacket  = 1232 // bytes of an answer over UDP, as the DNS flag day has it
 )
 
 var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -72,6 +73,14 @@ func (s *nameServer) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 	answer := new(dns.Msg)
 	answer.SetReply(question)
 	answer.RecursionAvailable = true
+	if extended := question.IsEdns0(); extended != nil {
+		answer.SetEdns0(maxPacket, false)
+		if extended.Version() != 0 {
+			answer.Rcode = dns.RcodeBadVers
+			_ = w.WriteMsg(answer)
+			return
+		}
+	}
 	if len(question.Question) != 1 || question.Question[0].Qclass != dns.ClassINET {
 		answer.Rcode = dns.RcodeRefused
 		_ = w.WriteMsg(answer)
@@ -84,7 +93,9 @@ func (s *nameServer) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 		address, ok = localhost, true
 	case !ok:
 		answer.Rcode = dns.RcodeNameError
-		s.tell(canonical(asked.Name))
+		if !s.aside(answer, asked) {
+			s.tell(canonical(asked.Name))
+		}
 	}
 	if ok && asked.Qtype == dns.TypeA {
 		answer.Answer = append(answer.Answer, &dns.A{

@@ -107,6 +107,9 @@ func (n *names) lookup(name string) (netip.Addr, bool) {
 
 // suffix finds the allowed suffix that a name is below.
 func (n *names) suffix(name string) (neck.Name, bool) {
+	if strings.Contains(name, "_") {
+		return neck.Name{}, false // stands for no host, and the host would not dial it
+	}
 	for _, suffix := range n.suffixes {
 		if suffix.Host == "" && public(name) || suffix.Host != "" && strings.HasSuffix(name, "."+canonical(suffix.Host)) {
 			return suffix, true
