@@ -60,18 +60,20 @@ func (d *Dialer) dial(ctx context.Context, verdict Verdict, port uint16) (net.Co
 		return nil, err
 	}
 	var failed error
+	var checked []netip.AddrPort
 	for _, address := range addresses {
 		address = address.Unmap().WithZone("")
 		if reason := refused(address, own); reason != "" && !named(address, verdict.Ranges) {
 			failed = errors.Join(failed, &privateError{name: name, address: address, reason: reason})
 			continue
 		}
-		conn, err := d.connect(ctx, netip.AddrPortFrom(address, port))
-		if err == nil {
-			return conn, nil
-		}
-		failed = errors.Join(failed, fmt.Errorf("connect to %s: %w: %w", name, err, errdefs.ErrUnavailable))
+		checked = append(checked, netip.AddrPortFrom(address, port))
 	}
+	conn, err := d.race(ctx, name, checked)
+	if conn != nil {
+		return conn, nil
+	}
+	failed = errors.Join(failed, err)
 	if failed == nil {
 		failed = fmt.Errorf("%s has no address: %w", name, errdefs.ErrUnavailable)
 	}
