@@ -53,7 +53,7 @@ func (d *Dialer) dial(ctx context.Context, verdict Verdict, port uint16) (net.Co
 	}
 	addresses, err := d.Resolver.LookupNetIP(ctx, "ip", name)
 	if err != nil {
-		return nil, fmt.Errorf("resolve %s: %w: %w", name, err, errdefs.ErrUnavailable)
+		return nil, unresolved(name, err)
 	}
 	own, err := d.own()
 	if err != nil {

@@ -58,7 +58,7 @@ func (t *tunnels) carry(conn net.Conn, host string, port uint16) {
 	defer t.count(host, -1)
 	stream, answer, err := t.begin(neck.Request{Kind: neck.KindDial, Host: host, Port: port})
 	if err != nil {
-		reset(conn) // as a firewall that rejects
+		refuse(conn, port, err) // as a firewall that rejects
 		return
 	}
 	// What the client has to say is on its way while the host still dials.
