@@ -175,3 +175,11 @@ func copyIn(t *testing.T, u *bottletest.User, from, to string, mode os.FileMode)
 		t.Fatal(err)
 	}
 }
+
+// copyGo copies this host's Go, as much of it as downloads modules, to go.
+func copyGo(t *testing.T, u *bottletest.User) {
+	t.Helper()
+	root := hostSays(t, "go", "env", "GOROOT")
+	copyIn(t, u, filepath.Join(root, "bin", "go"), "go/bin/go", 0o755)
+	copyIn(t, u, filepath.Join(root, "VERSION"), "go/VERSION", 0o644)
+}

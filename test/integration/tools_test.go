@@ -2,7 +2,6 @@ package integration
 
 import (
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -32,7 +31,6 @@ node -e 'console.log("three is odd:", require("is-odd")(3), Object.keys(require(
 
 func TestT33_GoDownloadsModulesThroughTheNeck(t *testing.T) {
 	proxy, _, _ := strings.Cut(hostSays(t, "go", "env", "GOPROXY"), ",")
-	root := hostSays(t, "go", "env", "GOROOT")
 	// A module of our own, whose sum is known here.
 	const module = "github.com/agext/levenshtein"
 	sums, err := os.ReadFile("../../go.sum")
@@ -45,9 +43,7 @@ func TestT33_GoDownloadsModulesThroughTheNeck(t *testing.T) {
 	}
 	onEachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		hostRoots(t, u)
-		// To download it needs no more of Go than this.
-		copyIn(t, u, filepath.Join(root, "bin", "go"), "go/bin/go", 0o755)
-		copyIn(t, u, filepath.Join(root, "VERSION"), "go/VERSION", 0o644)
+		copyGo(t, u)
 		u.Write("project/app/go.mod", "module example.org/lamp\n\ngo 1.21\n\nrequire "+module+" "+lines[1]+"\n")
 		said := script(t, u, runtime, reach(t, "go", proxy), `set -e
 export GOROOT=$PWD/go GOPATH=/tmp/go GOCACHE=/tmp/cache GOTMPDIR=/tmp GOFLAGS=-mod=mod GOTOOLCHAIN=local SSL_CERT_FILE=$PWD/roots.crt
