@@ -49,7 +49,11 @@ func (d *Dialer) dial(ctx context.Context, verdict Verdict, port uint16) (net.Co
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	if through := d.Proxy.forHost(name, port); through != nil {
-		return d.Proxy.connect(ctx, through, net.JoinHostPort(name, strconv.Itoa(int(port))))
+		conn, err := d.Proxy.connect(ctx, through, net.JoinHostPort(name, strconv.Itoa(int(port))))
+		if err != nil {
+			return nil, unproxied(name, err)
+		}
+		return conn, nil
 	}
 	addresses, err := d.Resolver.LookupNetIP(ctx, "ip", name)
 	if err != nil {

@@ -3,12 +3,9 @@ package egress
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"time"
-
-	"github.com/containerd/errdefs"
 )
 
 const (
@@ -60,7 +57,7 @@ func (d *Dialer) race(ctx context.Context, name string, addresses []netip.AddrPo
 				closeLate(ended, running)
 				return one.conn, nil
 			}
-			failed = errors.Join(failed, fmt.Errorf("connect to %s: %w: %w", name, one.err, errdefs.ErrUnavailable))
+			failed = errors.Join(failed, unconnected(name, one.err))
 			timer.Reset(0)
 		}
 	}

@@ -100,7 +100,7 @@ func (s *Screen) serve(ctx context.Context, host string, port uint16, stream Str
 		if private := (*privateError)(nil); errors.As(err, &private) {
 			event.Rule = rulePrivate
 		}
-		_ = stream.Refuse(err)
+		_ = stream.Refuse(told(err))
 		return err
 	}
 	if err := stream.Accept(); err != nil {

@@ -165,5 +165,5 @@ func webFailed(w http.ResponseWriter, r *http.Request, err error) {
 	if errdefs.IsPermissionDenied(err) {
 		status = http.StatusForbidden
 	}
-	http.Error(w, "claude-bottle: "+err.Error(), status)
+	http.Error(w, "claude-bottle: "+told(err).Error(), status)
 }

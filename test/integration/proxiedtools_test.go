@@ -96,7 +96,7 @@ try denied https://evil.example/
 try address https://93.184.215.14/
 python3 pip.whl/pip download --index-url https://`+name+`/simple/ --dest /tmp lamp`)
 		bottletest.Contains(t, said, "secure: GET "+name+" / 0 ", "plain: GET "+name+" / 0 ", "moved: GET "+name+" /arrived 0 ", "chunked: PUT "+name+" / 3000000 ",
-			"alert access denied, exit 35\n", "it refuses", " 403, exit 0\n", "Could not resolve host: evil.example, exit 6\n", ", exit 7\n", "Successfully downloaded lamp genie")
+			"alert access denied, exit 35\n", "claude-bottle: the proxy of this host's network refuses refused.corp.example", " 403, exit 0\n", "Could not resolve host: evil.example, exit 6\n", ", exit 7\n", "Successfully downloaded lamp genie")
 		want := []string{"CONNECT " + name + ":443", "CONNECT " + name + ":80", "CONNECT refused.corp.example:443", "CONNECT refused.corp.example:80"}
 		if got := proxy.names(); !slices.Equal(got, want) {
 			t.Errorf("the proxy heard %q, want %q", got, want)
