@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -50,8 +51,12 @@ func (p *networkProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	w.WriteHeader(http.StatusOK)
+	// The server's own 200 would go out before it stops to read, and the first
+	// byte of the tunnel would be lost.
 	near, _, err := http.NewResponseController(w).Hijack()
+	if err == nil {
+		_, err = io.WriteString(near, "HTTP/1.1 200 OK\r\n\r\n")
+	}
 	if err != nil {
 		_ = far.Close()
 		return
@@ -74,8 +79,9 @@ func TestT36_BehindAProxyToolsReachWhatIsAllowedAndItHearsNoOtherName(t *testing
 		certificate := bottletest.Certificate(t, filepath.Join(u.Cwd, "ca.crt"), name)
 		mux := http.NewServeMux()
 		mux.Handle("/", echo("https://"+name))
-		mux.Handle("/simple/", packageIndex(t))
-		mux.Handle("/files/", packageIndex(t))
+		index := packageIndex(t)
+		mux.Handle("/simple/", index)
+		mux.Handle("/files/", index)
 		secure, plain := web(t, "127.0.0.1:0", mux, &certificate), web(t, "127.0.0.1:0", mux, nil)
 		proxy := newNetworkProxy(t, map[string]string{name + ":443": secure.String(), name + ":80": plain.String()})
 		address := strings.Replace(proxy.URL, "://", "://"+url.UserPassword("aladdin", "open sesame").String()+"@", 1)
