@@ -2,6 +2,7 @@ package egress
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -257,13 +258,14 @@ func (r *Route) upstreamFailed(w http.ResponseWriter, request *http.Request, err
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	// The text of a network error may hold the upstream's address, no more.
-	reason := "claude-bottle: " + r.options.Title + " can't be reached: " + err.Error()
+	unreached := "claude-bottle: " + r.options.Title + " can't be reached: "
+	// The text of a network error says where in the host's network things are.
+	logged, said := unreached+err.Error(), unreached+cmp.Or(reasonOf(err), err.Error())
 	if errdefs.IsPermissionDenied(err) || errdefs.IsInvalidArgument(err) {
-		reason = "claude-bottle: " + err.Error()
+		logged, said = "claude-bottle: "+err.Error(), "claude-bottle: "+err.Error()
 	}
-	r.log(request, false, reason, http.StatusBadGateway)
-	r.fail(w, http.StatusBadGateway, reason)
+	r.log(request, false, logged, http.StatusBadGateway)
+	r.fail(w, http.StatusBadGateway, said)
 }
 
 func (r *Route) log(request *http.Request, allowed bool, reason string, status int) {

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,27 +43,38 @@ func told(err error) error {
 
 // unresolved says why a name has no address.
 func unresolved(name string, err error) error {
-	reason := "this host's resolver fails"
-	var failure *net.DNSError
-	switch {
-	case errors.As(err, &failure) && failure.IsNotFound:
-		reason = "there is no such host"
-	case errors.As(err, &failure) && failure.IsTimeout, errors.Is(err, context.DeadlineExceeded):
-		reason = "this host's resolver does not answer"
-	}
+	reason := cmp.Or(reasonOf(err), "this host's resolver fails")
 	return &hiddenError{"resolve " + name + ": " + reason, fmt.Errorf("resolve %s: %w: %w", name, err, errdefs.ErrUnavailable)}
 }
 
 // unconnected says why an address of a name can't be connected to.
 func unconnected(name string, err error) error {
-	reason := "it can't be reached"
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		reason = "connection refused"
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
-		reason = "it does not answer"
-	}
+	reason := cmp.Or(reasonOf(err), "it can't be reached")
 	return &hiddenError{"connect to " + name + ": " + reason, fmt.Errorf("connect to %s: %w: %w", name, err, errdefs.ErrUnavailable)}
+}
+
+// reasonOf is what failed in the network, without saying where, or "" when the
+// network is not what failed.
+func reasonOf(err error) string {
+	var lookup *net.DNSError
+	var number syscall.Errno
+	var operation *net.OpError
+	switch {
+	case errors.As(err, &lookup) && lookup.IsNotFound:
+		return "there is no such host"
+	case errors.As(err, &lookup) && lookup.IsTimeout:
+		return "this host's resolver does not answer"
+	case errors.As(err, &lookup):
+		return "this host's resolver fails"
+	case errors.As(err, &number):
+		return number.Error()
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "no answer in time"
+	case errors.As(err, &operation):
+		return "the connection fails"
+	default:
+		return ""
+	}
 }
 
 // unproxied says what the network's proxy has against a name.

@@ -63,12 +63,14 @@ func TestF31_ARefusalTellsTheBottleNothingOfTheNetwork(t *testing.T) {
 		secret   string // what only the host does
 	}{
 		"no such host":       {broken{&net.DNSError{Err: "no such host", Server: "10.7.7.53:53", IsNotFound: true}}, nil, "", "there is no such host", "10.7.7.53"},
+		"a slow resolver":    {broken{fmt.Errorf("ask 10.7.7.53: %w", context.DeadlineExceeded)}, nil, "", "no answer in time", "10.7.7.53"},
 		"a silent resolver":  {broken{&net.DNSError{Err: "read udp 10.7.7.9:47->10.7.7.53:53: i/o timeout", IsTimeout: true}}, nil, "", "resolver does not answer", "10.7.7.53"},
 		"a broken resolver":  {broken{errors.New("10.7.7.53 is on fire")}, nil, "", "resolver fails", "10.7.7.53"},
 		"private":            {resolves("10.7.7.1"), nil, "", "api.example.com resolves to a private address", "10.7.7.1"},
 		"refused":            {resolves("8.8.8.8"), connects(syscall.ECONNREFUSED), "", "connect to api.example.com: connection refused", "8.8.8.8"},
-		"silent":             {resolves("8.8.8.8"), connects(context.DeadlineExceeded), "", "it does not answer", "8.8.8.8"},
-		"no route":           {resolves("8.8.8.8"), connects(syscall.EHOSTUNREACH), "", "it can't be reached", "8.8.8.8"},
+		"silent":             {resolves("8.8.8.8"), connects(context.DeadlineExceeded), "", "no answer in time", "8.8.8.8"},
+		"no route":           {resolves("8.8.8.8"), connects(syscall.EHOSTUNREACH), "", "no route to host", "8.8.8.8"},
+		"something else":     {resolves("8.8.8.8"), connects(errors.New("odd")), "", "it can't be reached", "8.8.8.8"},
 		"a proxy that won't": {resolves("8.8.8.8"), nil, "403 Forbidden", "proxy of this host's network refuses api.example.com", "127.0.0.1"},
 		"a proxy that can't": {resolves("8.8.8.8"), nil, "502 Bad Gateway", "proxy of this host's network can't reach api.example.com", "127.0.0.1"},
 	} {
