@@ -58,15 +58,15 @@ func (t *tunnels) carry(conn net.Conn, host string, port uint16) {
 	defer t.count(host, -1)
 	stream, answer, err := t.begin(neck.Request{Kind: neck.KindDial, Host: host, Port: port})
 	if err != nil {
-		refuse(conn, port, err) // as a firewall that rejects
+		refuse(conn, port, err)
 		return
 	}
 	// What the client has to say is on its way while the host still dials.
 	var group sync.WaitGroup
 	group.Go(func() { neck.Carry(stream, conn) })
 	if err := answer(); err != nil {
-		reset(conn)
 		_ = stream.Close()
+		refuse(conn, port, err)
 	} else {
 		neck.Carry(conn, stream)
 	}
