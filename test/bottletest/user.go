@@ -35,6 +35,8 @@ type Options struct {
 	Image string
 	// Turns are what the API answers.
 	Turns []anthropic.Turn
+	// Key is the one credential that the API takes; "" is Key.
+	Key string
 }
 
 // Namespace is where the program keeps its bottles unless it is told otherwise.
@@ -53,6 +55,8 @@ type User struct {
 	Binary, Home, Cwd, Root, RunRoot string
 
 	before containerdtest.Ledger
+	came   time.Time // on the clock of the file system
+	key    string
 }
 
 // New starts everything that a test needs, and checks at its end that
@@ -74,10 +78,16 @@ func New(t testing.TB, options Options) *User {
 			t.Fatal(err)
 		}
 	}
-	u.API = anthropic.New(anthropic.Options{Key: Key, Turns: options.Turns})
+	if u.key = options.Key; u.key == "" {
+		u.key = Key
+	}
+	u.API = anthropic.New(anthropic.Options{Key: u.key, Turns: options.Turns})
 	t.Cleanup(u.API.Close)
 	u.Write("home/.claude-bottle/bottles/default.md", "---\nimage: "+options.Image+"\nruntime: runc\n---\n")
 	u.Write("home/.claude-bottle/agents/tester.md", "---\nbottle: default\n---\n")
+	if info, err := os.Stat(filepath.Join(u.Home, ".claude-bottle")); err == nil {
+		u.came = info.ModTime()
+	}
 	u.before = u.Daemon.Ledger(u.TB, u.RunRoot)
 	t.Cleanup(u.checkNothingLeft)
 	return u
@@ -118,7 +128,7 @@ func (u *User) Command(args ...string) *exec.Cmd {
 	command.Dir = u.Cwd
 	command.Env = []string{
 		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + u.Home, "TERM=xterm-256color", "LANG=C.UTF-8",
-		"ANTHROPIC_API_KEY=" + Key, "ANTHROPIC_BASE_URL=" + u.API.URL(),
+		"ANTHROPIC_API_KEY=" + u.key, "ANTHROPIC_BASE_URL=" + u.API.URL(),
 	}
 	return command
 }

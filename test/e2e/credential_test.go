@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/base64"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,12 +21,20 @@ const (
 // routes github and echo of its bottle file.
 func forge(t *testing.T, command string, lines ...string) (*bottletest.User, *bottletest.GitServer) {
 	t.Helper()
-	u := newUser(t,
-		anthropic.Turn{Tools: []anthropic.Tool{{Name: "Bash", Input: map[string]any{"command": command, "description": "use git"}}}},
-		anthropic.Turn{Text: "done"},
-	)
-	server := bottletest.NewGitServer(t, gitToken)
-	u.Write("home/token", gitToken+"\n")
+	u := newUser(t, runs(command), anthropic.Turn{Text: "done"})
+	return u, forgeOf(t, u, gitToken, lines...)
+}
+
+// runs is an answer of the API that has the agent run a command.
+func runs(command string) anthropic.Turn {
+	return anthropic.Turn{Tools: []anthropic.Tool{{Name: "Bash", Input: map[string]any{"command": command, "description": "run a command"}}}}
+}
+
+// forgeOf gives a user a git server that takes that token.
+func forgeOf(t *testing.T, u *bottletest.User, token string, lines ...string) *bottletest.GitServer {
+	t.Helper()
+	server := bottletest.NewGitServer(t, token)
+	u.Write("home/secret", token+"\n")
 	u.Write("home/.claude-bottle/bottles/default.md", fmt.Sprintf(`---
 image: %s
 credentials:
@@ -38,14 +45,14 @@ credentials:
   - name: echo
     upstream: %s
     header: X-Token
-    secret: file:~/token
+    secret: file:~/secret
     allow:
       - methods: [GET, POST]
         paths: [/echo/**]
 %s
 ---
 `, bottletest.DefaultImage, server.URL, server.URL, strings.Join(lines, "\n")))
-	return u, server
+	return server
 }
 
 func startForge(u *bottletest.User, server *bottletest.GitServer, runtime, token string) *exec.Cmd {
@@ -113,31 +120,7 @@ func checkForge(t *testing.T, u *bottletest.User, server *bottletest.GitServer) 
 	if !echoed {
 		t.Error("the echo was never asked")
 	}
-	hidden := []string{gitToken, base64.RawStdEncoding.EncodeToString([]byte("x-access-token:" + gitToken))[:40]}
-	work, _ := filepath.Glob(filepath.Join(u.Root, "*", "bottles", "tester-*"))
-	if len(work) != 1 {
-		t.Fatalf("the work is in %v", work)
-	}
-	files := 0
-	_ = filepath.WalkDir(work[0], func(path string, entry os.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return nil
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Error(err)
-		}
-		files++
-		for _, form := range hidden {
-			if strings.Contains(string(data), form) {
-				t.Errorf("T30: %s holds the token", path)
-			}
-		}
-		return nil
-	})
-	if files < 10 {
-		t.Errorf("only %d files below %s", files, work[0])
-	}
+	u.Hunt(t, map[string]string{"the git token": gitToken}, nil)
 	if found := u.Work("found.txt"); found != "" {
 		t.Errorf("T27: the agent found the token in %s", found)
 	}
@@ -179,7 +162,7 @@ func TestF31_MissingSecretsAreSaidBeforeAnythingIsMade(t *testing.T) {
 	command := startForge(u, server, "runc", "")
 	r := u.RunCommand(command).Want(t, 125)
 	bottletest.Contains(t, r.Stderr, "credential github: GITHUB_TOKEN is not set on this host")
-	if err := os.Chmod(filepath.Join(u.Home, "token"), 0o644); err != nil { //nolint:gosec // the point
+	if err := os.Chmod(filepath.Join(u.Home, "secret"), 0o644); err != nil { //nolint:gosec // the point
 		t.Fatal(err)
 	}
 	r = u.RunCommand(startForge(u, server, "runc", gitToken)).Want(t, 125)

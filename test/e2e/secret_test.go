@@ -1,12 +1,12 @@
 package e2e
 
 import (
-	"bytes"
-	"io/fs"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -14,104 +14,97 @@ import (
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 )
 
-// The command that the agent runs spells the key's beginning with two quotes in
-// it, or its own transcript would be found.
+// veiled is a secret as the attack is told it: so that its own arguments, and
+// claude's transcript of them, are not what it finds.
+func veiled(secret string) string {
+	data := []byte(secret)
+	for i := range data {
+		data[i] ^= 0x5a
+	}
+	return hex.EncodeToString(data)
+}
 
-// TestT27TheKeyReachesTheAPIAndNothingElse looks for the real key while a
-// bottle runs and after it: in the bottle, in containerd's files, in ours, and
-// in every process but the two that hold it by right.
-func TestT27TheKeyReachesTheAPIAndNothingElse(t *testing.T) {
+// TestT27_T30_SecretsReachTheirUpstreamsAndNothingElse uses each kind of secret,
+// and looks for all of them while a bottle runs and after it: in the bottle, in
+// containerd's files, in ours, and in every process but those that hold them by
+// right.
+func TestT27_T30_SecretsReachTheirUpstreamsAndNothingElse(t *testing.T) {
 	for _, runtime := range bottletest.Runtimes() {
-		t.Run(runtime, func(t *testing.T) {
-			gate := make(chan struct{})
-			u := newUser(t,
-				anthropic.Turn{Tools: []anthropic.Tool{{Name: "Bash", Input: map[string]any{
-					"command":     "env > env.txt; cat /proc/*/environ /proc/*/cmdline > proc.txt 2>/dev/null; grep -rl canary-\"\"5f1d / --include=* --exclude-dir=proc --exclude-dir=sys 2>/dev/null > found.txt; true",
-					"description": "look for the key",
-				}}}},
-				anthropic.Turn{Text: "done", Gate: gate},
-			)
-			command := u.Command("start", "tester", "--yes", "--runtime", runtime, "--", "-p", "look")
-			if err := command.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = command.Process.Kill() }()
-			bottletest.Eventually(t, "the second request arrives", func() bool { return len(u.API.Requests()) >= 2 })
-			searchForKey(t, u, command.Process.Pid)
-			close(gate)
-			if err := command.Wait(); err != nil {
-				t.Fatal(err)
-			}
-			for _, request := range u.API.Requests() {
-				if got := request.Header.Get("X-Api-Key"); got != bottletest.Key {
-					t.Errorf("the API got key %q", got)
-				}
-			}
-			checkInside(t, u)
-			searchForKey(t, u, 0)
-		})
-	}
-}
-
-// checkInside reads what the agent found.
-func checkInside(t *testing.T, u *bottletest.User) {
-	t.Helper()
-	for _, name := range []string{"env.txt", "proc.txt", "found.txt"} {
-		files, _ := filepath.Glob(filepath.Join(u.Root, "*", "bottles", "tester-*", "workspace", name))
-		if len(files) != 1 {
-			t.Fatalf("%s is at %v", name, files)
-		}
-		data, err := os.ReadFile(files[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if bytes.Contains(data, []byte(bottletest.Key)) || (name == "found.txt" && len(data) > 0) {
-			t.Errorf("the agent has the key: %s holds %.300q", name, data)
-		}
-		if name == "env.txt" {
-			bottletest.Contains(t, string(data), "ANTHROPIC_BASE_URL=http://anthropic.bottle")
+		for _, variable := range []string{"ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"} {
+			t.Run(runtime+"/"+variable, func(t *testing.T) { useSecrets(t, runtime, variable) })
 		}
 	}
 }
 
-// searchForKey looks through files and processes of the host. The test itself,
-// the CLI and its supervisor hold the key by right.
-func searchForKey(t *testing.T, u *bottletest.User, cli int) {
+func useSecrets(t *testing.T, runtime, variable string) {
+	key, token := "sk-ant-canary-"+rand.Text(), "ghp_canary-"+rand.Text()
+	secrets := map[string]string{variable: key, "the git token": token}
+	gate := make(chan struct{})
+	second := runs(fmt.Sprintf("./attack secrets %s=%s git=%s > secrets.txt 2>&1", variable, veiled(key), veiled(token)))
+	second.Gate = gate
+	u := bottletest.New(t, bottletest.Options{Daemon: sharedDaemon(t), Key: key, Turns: []anthropic.Turn{
+		runs("git clone https://github.com/owner/repo > git.txt 2>&1; curl -sS http://echo.bottle/echo/x > echo.txt 2>&1; env > env.txt; sync"), second, {Text: "done"},
+	}})
+	server := forgeOf(t, u, token)
+	server.Repository(t, "owner/repo")
+	buildAttack(t, filepath.Join(u.Cwd, "attack"))
+	log := filepath.Join(filepath.Dir(u.Home), "log.txt")
+	command := u.Command("--log-level", "trace", "--log-file", log, "start", "tester", "--yes", "--cwd", "--runtime", runtime, "--", "-p", "use what you have")
+	command.Env = append(command.Env, "ANTHROPIC_API_KEY=", variable+"="+key, "GITHUB_TOKEN="+token, "SSL_CERT_FILE="+server.CA)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	defer func() { _ = command.Process.Kill() }()
+	bottletest.Eventually(t, "the first command ends", func() bool { return len(server.Requests()) > 2 && asks(u, "tool_result") })
+	u.Hunt(t, secrets, []int{command.Process.Pid})
+	close(gate)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	for _, request := range u.API.Requests() {
+		if got := request.Header.Get("X-Api-Key") + strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer "); got != key {
+			t.Errorf("the API got %q", got)
+		}
+	}
+	u.Hunt(t, secrets, nil)
+	checkFound(t, u.Work("secrets.txt"))
+	bottletest.Contains(t, u.Work("env.txt"), "ANTHROPIC_BASE_URL=http://anthropic.bottle")
+}
+
+// checkFound reads what the agent says that it has found, and whether it has
+// looked: at files, at processes and at their memory, unless that is closed.
+func checkFound(t *testing.T, said string) {
 	t.Helper()
-	key := []byte(bottletest.Key)
-	for _, root := range []string{u.Daemon.Root, u.Daemon.State, u.Root, u.RunRoot} {
-		_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-			// The image's layers were there before the key.
-			if err != nil || !entry.Type().IsRegular() || strings.Contains(path, "/blobs/sha256/") || strings.Contains(path, "/snapshots/1/") {
-				return nil
-			}
-			if info, err := entry.Info(); err != nil || info.Size() > 64<<20 {
-				return nil
-			}
-			if data, err := os.ReadFile(path); err == nil && bytes.Contains(data, key) {
-				t.Errorf("T27: the key is in %s", path)
-			}
-			return nil
-		})
+	var files, processes, memory int
+	at := strings.Index(said, "looked at ")
+	if at < 0 {
+		t.Fatalf("T27: the agent says: %s", said)
 	}
-	byRight := append(u.Supervisors(), os.Getpid(), cli)
-	directories, _ := filepath.Glob("/proc/[0-9]*")
-	for _, directory := range directories {
-		pid, err := strconv.Atoi(filepath.Base(directory))
-		if err != nil || slices.Contains(byRight, pid) {
-			continue
-		}
-		for _, name := range []string{"environ", "cmdline"} {
-			if data, err := os.ReadFile(filepath.Join(directory, name)); err == nil && bytes.Contains(data, key) {
-				t.Errorf("T27: the key is in %s of process %d", name, pid)
-			}
+	_, err := fmt.Sscanf(said[at:], "looked at %d files, %d processes, %d bytes of memory", &files, &processes, &memory)
+	closed := strings.Count(said[:at], "/mem: permission denied\n")
+	if err != nil || strings.Contains(said, "found ") || files < 1000 || processes < 2 || memory < 1<<20 && closed < processes {
+		t.Errorf("T27: the agent says: %s (%v)", said, err)
+	}
+}
+
+// asks says whether the API was asked with such words.
+func asks(u *bottletest.User, words string) bool {
+	for _, request := range u.API.Requests() {
+		if strings.Contains(request.Body, words) {
+			return true
 		}
 	}
-	for _, pid := range u.Supervisors() {
-		for _, name := range []string{"environ", "cmdline"} {
-			if data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), name)); err == nil && bytes.Contains(data, key) {
-				t.Errorf("T27: the key is in %s of a supervisor", name)
-			}
-		}
+	return false
+}
+
+// buildAttack builds what looks around inside.
+func buildAttack(t *testing.T, path string) {
+	t.Helper()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "../attack")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build attack: %v: %s", err, output)
 	}
 }

@@ -118,7 +118,8 @@ func (h *Hunt) Tree(root string, skip func(path string, entry fs.DirEntry) bool)
 			target, _ = os.Readlink(path)
 		}
 		_ = h.search(bytes.NewReader([]byte(path+" "+target)), "the name of "+filepath.Dir(path)+"/…")
-		if entry.Type().IsRegular() {
+		// A device may be bound over a file: what the directory says is not enough.
+		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
 			h.file(path)
 		}
 		return nil

@@ -106,9 +106,8 @@ func TestAProcessIsLookedAt(t *testing.T) {
 		if h.Processes != 1 || (len(h.Hits) > 0) != (name != "memory") {
 			t.Errorf("%s: hits of the start are %q", name, h.Hits)
 		}
-		h.Contents(command.Process.Pid)
-		if len(h.Hits) == 0 || h.Memory == 0 {
-			t.Errorf("%s: hits are %q, %d bytes", name, h.Hits, h.Memory)
+		if err := h.Contents(command.Process.Pid); err != nil || len(h.Hits) == 0 || h.Memory == 0 {
+			t.Errorf("%s: hits are %q, %d bytes, %v", name, h.Hits, h.Memory, err)
 		}
 		_ = input.Close()
 		_ = command.Wait()

@@ -41,18 +41,22 @@ func (h *Hunt) Start(pid int) {
 }
 
 // Contents look at the memory of a process that it can write to and that is in
-// use.
-func (h *Hunt) Contents(pid int) {
+// use. The error says that it is closed to us.
+func (h *Hunt) Contents(pid int) error {
 	memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
 	if err != nil {
-		return
+		return err
 	}
 	defer func() { _ = memory.Close() }()
 	pages, _ := os.Open(fmt.Sprintf("/proc/%d/pagemap", pid)) // gVisor has none
 	if pages != nil {
 		defer func() { _ = pages.Close() }()
 	}
-	for _, area := range areas(pid) {
+	all, err := areas(pid)
+	if err != nil {
+		return err
+	}
+	for _, area := range all {
 		for _, used := range area.used(pages) {
 			part := &counted{Reader: io.NewSectionReader(memory, used.from, used.to-used.from)}
 			// Some areas can't be read, whatever their rights say.
@@ -60,6 +64,7 @@ func (h *Hunt) Contents(pid int) {
 			h.Memory += part.read
 		}
 	}
+	return nil
 }
 
 type counted struct {
@@ -81,14 +86,15 @@ type area struct {
 }
 
 // areas are those of a process that can be read and written, and hold something.
-func areas(pid int) (list []area) {
+func areas(pid int) (list []area, err error) {
 	file, err := os.Open(fmt.Sprintf("/proc/%d/smaps", pid))
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer func() { _ = file.Close() }()
 	var last *area
-	for lines := bufio.NewScanner(file); lines.Scan(); {
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		if len(fields) < 2 {
 			continue
@@ -107,7 +113,7 @@ func areas(pid int) (list []area) {
 			last = nil
 		}
 	}
-	return list
+	return list, lines.Err()
 }
 
 // used are the pages that are there, or all where nobody says which.
