@@ -46,7 +46,7 @@ type supervisor struct {
 // serve the bottle it leaves it to the launcher.
 func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbox) error {
 	defer func() { _ = inherited.Lock.Close() }()
-	if err := harden(); err != nil {
+	if err := Harden(); err != nil {
 		return err
 	}
 	s := &supervisor{config: config, wanted: make(chan struct{}), gone: make(chan struct{})}
@@ -92,8 +92,9 @@ func awaitServed(ctx context.Context, served func()) {
 // end says that the bottle is to go.
 func (s *supervisor) end() { s.once.Do(func() { close(s.wanted) }) }
 
-// harden keeps secrets out of core dumps and other processes of the same user.
-func harden() error {
+// Harden keeps the secrets of this process out of core dumps, and out of reach of
+// other processes of the same user. Programs that it starts leave no core, too.
+func Harden() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("make process undumpable: %w", err)
 	}

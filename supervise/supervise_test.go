@@ -300,7 +300,7 @@ func TestT34_WhatTheBottleAsksIsJudgedOnTheHost(t *testing.T) {
 }
 
 func TestT28_TheSupervisorLeavesNoCore(t *testing.T) {
-	if err := harden(); err != nil {
+	if err := Harden(); err != nil {
 		t.Fatal(err)
 	}
 	var limit unix.Rlimit

@@ -10,6 +10,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
@@ -90,6 +91,9 @@ in use.`,
 // start is the whole job: manifest, plan, preflight, launch, claude, teardown.
 func (a *application) start(ctx context.Context, o startOptions) (err error) {
 	began := time.Now()
+	if err := supervise.Harden(); err != nil { // secrets are read here, before the supervisor has them
+		return err
+	}
 	ctx, signals := takeSignals(ctx)
 	defer signals.release()
 	tty, err := terminal.Open(a.in, a.out)
