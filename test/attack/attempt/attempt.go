@@ -12,6 +12,10 @@ const (
 	Socket     Kind = "socket"     // of Domain, Type and Protocol, to Peer
 	Question   Kind = "question"   // to the name server, and to the address that it answers with
 	Descriptor Kind = "descriptor" // write to what PID 1 holds open as Number
+
+	// By a PID 1 that was taken over:
+	Request Kind = "request" // of kind Network for host Address and Port, on the neck
+	Frames  Kind = "frames"  // as they are, on a neck of their own
 )
 
 // Attempt is one thing to try.
