@@ -75,6 +75,7 @@ func tryFence(t *testing.T, u *bottletest.User, runtime string) {
 		t.Fatal(err)
 	}
 	r.Want(t, 0)
+	bottletest.Eventually(t, "the supervisor has logged all", func() bool { return len(u.Supervisors()) == 0 })
 	checkOutcomes(t, all, r.Stdout)
 	seen := world.Seen(t)
 	checkArrivals(t, all, seen)

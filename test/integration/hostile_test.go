@@ -39,7 +39,6 @@ func TestT34_T37_T38_APID1ThatWasTakenOverGetsNoFurther(t *testing.T) {
 				}
 			}
 			u.Write("project/hostile.json", lines.String())
-			u.Write("project/kept.txt", "work")
 			bottle(u, fmt.Sprintf("egress: {allow: [%s, \"%s:%d\", \"*.%s\", \"*.%s\"]}", allowedHost, portHost, otherPort, wildSuffix, rebindSuffix))
 			var r bottletest.Result
 			err := world.Host.Do(func() error {
@@ -50,6 +49,7 @@ func TestT34_T37_T38_APID1ThatWasTakenOverGetsNoFurther(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Want(t, 0)
+			bottletest.Eventually(t, "the supervisor has logged all", func() bool { return len(u.Supervisors()) == 0 })
 			checkOutcomes(t, all, r.Stdout)
 			seen := world.Seen(t)
 			checkArrivals(t, all, seen)

@@ -24,8 +24,10 @@ const (
 	tokens   = 32 // bytes of one
 	wait     = 20 * time.Second
 	workers  = 12
-	// attempts is where the test has put what is to be tried.
+	// attempts is where the test has put what is to be tried; work makes the
+	// bottle one whose files are kept.
 	attempts = "/workspace/hostile.json"
+	work     = "/workspace/kept.txt"
 )
 
 func main() {
@@ -115,7 +117,7 @@ func (a *attacker) answer(ctx context.Context, request neck.Request, stream neck
 
 func (a *attacker) tryAll(ctx context.Context, printer *json.Encoder) error {
 	data, err := os.ReadFile(attempts)
-	if err != nil {
+	if err := errors.Join(err, os.WriteFile(work, []byte("work\n"), 0o600)); err != nil {
 		return err
 	}
 	todo := make(chan attempt.Attempt)
