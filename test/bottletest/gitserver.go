@@ -29,19 +29,18 @@ import (
 type GitServer struct {
 	*httptest.Server
 	// CA is a file with the certificate that its own is signed by; Root is the
-	// directory of its repositories.
-	CA, Root string
+	// directory of its repositories; Token is what it takes.
+	CA, Root, Token string
 
 	mu       sync.Mutex
 	requests []*http.Request
-	token    string
 }
 
 // NewGitServer starts a server that takes token as the password of any user.
 func NewGitServer(t testing.TB, token string) *GitServer {
 	t.Helper()
 	dir := t.TempDir()
-	s := &GitServer{CA: filepath.Join(dir, "ca.pem"), Root: filepath.Join(dir, "git"), token: token}
+	s := &GitServer{CA: filepath.Join(dir, "ca.pem"), Root: filepath.Join(dir, "git"), Token: token}
 	backend := &cgi.Handler{
 		Path: filepath.Join(gitLine(t, "", "--exec-path"), "git-http-backend"),
 		Env:  []string{"GIT_PROJECT_ROOT=" + s.Root, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=forge", "HOME=" + dir, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"},
@@ -56,7 +55,7 @@ func NewGitServer(t testing.TB, token string) *GitServer {
 		s.mu.Lock()
 		s.requests = append(s.requests, r.Clone(r.Context()))
 		s.mu.Unlock()
-		if _, password, ok := r.BasicAuth(); (!ok || password != s.token) && r.Header.Get("X-Token") != s.token {
+		if _, password, ok := r.BasicAuth(); (!ok || password != s.Token) && r.Header.Get("X-Token") != s.Token {
 			w.Header().Set("WWW-Authenticate", `Basic realm="forge"`)
 			http.Error(w, "who are you?", http.StatusUnauthorized)
 			return

@@ -15,7 +15,7 @@ import (
 )
 
 // Hunt fails the test if one of the secrets is where no secret may be: in files
-// of the daemon, of the program or in the project, in what any process of this
+// of the daemon, of the program or in the project, in temporary ones, in what any process of this
 // machine was started with, or in the memory of those that make up bottles. The
 // test itself, the supervisors and those given hold secrets by right; the
 // supervisors only in their memory. The file secret in the user's home is theirs
@@ -27,6 +27,11 @@ func (u *User) Hunt(t testing.TB, secrets map[string]string, byRight []int) {
 	roots := []string{u.Daemon.Dir, filepath.Dir(u.Home), u.RunRoot}
 	for _, root := range roots {
 		h.Tree(root, func(path string, _ fs.DirEntry) bool { return path == own || u.untouched(path) })
+	}
+	for _, root := range []string{os.TempDir(), "/var/tmp", "/dev/shm", "/run"} {
+		h.Tree(root, func(path string, _ fs.DirEntry) bool {
+			return slices.Contains(roots, path) || ofOthers(path) || u.untouched(path)
+		})
 	}
 	if h.Files < 10 {
 		t.Errorf("only %d files below %q were looked at", h.Files, roots)
@@ -52,6 +57,13 @@ func (u *User) Hunt(t testing.TB, secrets map[string]string, byRight []int) {
 	for _, hit := range h.Hits {
 		t.Errorf("T27: %s", hit)
 	}
+}
+
+// ofOthers says that a directory belongs to another test's daemon or to the
+// builder of programs: both are large, and none of a bottle's.
+func ofOthers(path string) bool {
+	name := filepath.Base(path)
+	return strings.HasPrefix(name, "containerdtest-") || strings.HasPrefix(name, "go-build")
 }
 
 // untouched says that a file was last changed before this user came: what is in

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/rand"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,17 +13,14 @@ import (
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 )
 
-const (
-	gitToken   = "ghp_canary-7a1e09c35d4b48fb"
-	theirToken = "ghp_attackers-own-token"
-)
+const theirToken = "ghp_attackers-own-token"
 
 // forge is a user whose agent runs one command, and a git server behind the
 // routes github and echo of its bottle file.
 func forge(t *testing.T, command string, lines ...string) (*bottletest.User, *bottletest.GitServer) {
 	t.Helper()
 	u := newUser(t, runs(command), anthropic.Turn{Text: "done"})
-	return u, forgeOf(t, u, gitToken, lines...)
+	return u, forgeOf(t, u, "ghp_canary-"+rand.Text(), lines...)
 }
 
 // runs is an answer of the API that has the agent run a command.
@@ -87,7 +85,7 @@ cat /proc/*/environ /proc/*/cmdline > proc.txt 2>/dev/null; true`
 			u, server := forge(t, script)
 			origin := server.Repository(t, "owner/repo")
 			server.Repository(t, "owner/other")
-			r := u.RunCommand(startForge(u, server, runtime, gitToken)).Want(t, 0)
+			r := u.RunCommand(startForge(u, server, runtime, server.Token)).Want(t, 0)
 			out := u.Work("out.txt")
 			bottletest.Contains(t, out, "push 0", "ssh 0", "scp 0", "own 0", "user 0", "other 128", "elsewhere 128",
 				"api 403", "trace 403", "put 403", "path 403", "dots 403", "query 403", "upgrade 403")
@@ -109,7 +107,7 @@ func checkForge(t *testing.T, u *bottletest.User, server *bottletest.GitServer) 
 			t.Errorf("T29: the attacker's token arrived with %s: %v", request.URL, request.Header)
 		}
 		_, password, _ := request.BasicAuth()
-		if password != gitToken && request.Header.Get("X-Token") != gitToken {
+		if password != server.Token && request.Header.Get("X-Token") != server.Token {
 			t.Errorf("%s came without the user's token: %v", request.URL, request.Header)
 		}
 		if strings.HasPrefix(request.URL.Path, "/owner/other") || request.Method == "TRACE" || request.Method == "PUT" {
@@ -120,7 +118,7 @@ func checkForge(t *testing.T, u *bottletest.User, server *bottletest.GitServer) 
 	if !echoed {
 		t.Error("the echo was never asked")
 	}
-	u.Hunt(t, map[string]string{"the git token": gitToken}, nil)
+	u.Hunt(t, map[string]string{"the git token": server.Token}, nil)
 	if found := u.Work("found.txt"); found != "" {
 		t.Errorf("T27: the agent found the token in %s", found)
 	}
@@ -165,7 +163,7 @@ func TestF31_MissingSecretsAreSaidBeforeAnythingIsMade(t *testing.T) {
 	if err := os.Chmod(filepath.Join(u.Home, "secret"), 0o644); err != nil { //nolint:gosec // the point
 		t.Fatal(err)
 	}
-	r = u.RunCommand(startForge(u, server, "runc", gitToken)).Want(t, 125)
+	r = u.RunCommand(startForge(u, server, "runc", server.Token)).Want(t, 125)
 	bottletest.Contains(t, r.Stderr, "credential echo: ", "chmod 600")
 	if left := u.Left(); left != "" {
 		t.Errorf("a refused start made:\n%s", left)
