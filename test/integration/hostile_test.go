@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/test/attack/attempt"
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
@@ -40,6 +42,7 @@ func TestT34_T37_T38_APID1ThatWasTakenOverGetsNoFurther(t *testing.T) {
 			}
 			u.Write("project/hostile.json", lines.String())
 			bottle(u, fmt.Sprintf("egress: {allow: [%s, \"%s:%d\", \"*.%s\", \"*.%s\"]}", allowedHost, portHost, otherPort, wildSuffix, rebindSuffix))
+			peak := watchMemory(t, u)
 			var r bottletest.Result
 			err := world.Host.Do(func() error {
 				r = u.Run("start", "tester", "--yes", "--cwd", "--quiet", "--runtime", runtime)
@@ -50,13 +53,47 @@ func TestT34_T37_T38_APID1ThatWasTakenOverGetsNoFurther(t *testing.T) {
 			}
 			r.Want(t, 0)
 			bottletest.Eventually(t, "the supervisor has logged all", func() bool { return len(u.Supervisors()) == 0 })
+			if most := peak(); most == 0 || most > mostMemory {
+				t.Errorf("the supervisor took %d MiB", most>>20)
+			}
 			checkOutcomes(t, all, r.Stdout)
 			seen := world.Seen(t)
 			checkArrivals(t, all, seen)
 			checkWire(t, u, seen)
 			checkLog(t, all, events(t, u))
-			t.Logf("%d attempts; %d arrivals, packets %v", len(all.tries), len(seen.Arrivals), seen.Wire)
+			t.Logf("%d attempts; %d arrivals, packets %v; the supervisor took %d MiB", len(all.tries), len(seen.Arrivals), seen.Wire, peak()>>20)
 		})
+	}
+}
+
+// mostMemory is what a bottle may make its supervisor take, in bytes.
+const mostMemory = 64 << 20
+
+// watchMemory follows the memory of the user's supervisor until it has ended.
+// The returned function says how much it was at most.
+func watchMemory(t *testing.T, u *bottletest.User) (peak func() int) {
+	ctx, cancel := context.WithCancel(t.Context())
+	most, ended := 0, make(chan struct{})
+	go func() {
+		defer close(ended)
+		for tick := time.NewTicker(20 * time.Millisecond); ctx.Err() == nil; <-tick.C {
+			for _, pid := range u.Supervisors() {
+				status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+				if err != nil {
+					continue
+				}
+				_, rest, _ := strings.Cut(string(status), "VmHWM:")
+				var kilobytes int
+				if _, err := fmt.Sscan(rest, &kilobytes); err == nil {
+					most = max(most, kilobytes<<10)
+				}
+			}
+		}
+	}()
+	return func() int {
+		cancel()
+		<-ended
+		return most
 	}
 }
 
@@ -153,6 +190,14 @@ func (t *table) hostileFrames() {
 		"a long request": yamuxFrame(0, yamuxData, yamuxBegin, 1, 4, "\xff\xff\xff\xff"), "an empty request": yamuxFrame(0, yamuxData, yamuxBegin, 1, 4, "\x00\x00\x00\x00"), "no JSON": yamuxFrame(0, yamuxData, yamuxBegin, 1, 8, "\x00\x00\x00\x04evil"), "a list": yamuxFrame(0, yamuxData, yamuxBegin, 1, 6, "\x00\x00\x00\x02[]"), "deep JSON": deepRequest(),
 	} {
 		send(name, func(mark string) [][]byte { return [][]byte{frame, dialRequest(101, mark+".evil.test", 443)} })
+	}
+	// A million of each in all: the memory of the supervisor is watched.
+	for name, frame := range map[string][]byte{
+		"pings": yamuxFrame(0, yamuxPing, yamuxBegin, 0, 1, ""), "answers to no ping": yamuxFrame(0, yamuxPing, 2, 0, 1, ""), "the end of no stream": yamuxFrame(0, yamuxData, 4, 1, 0, ""), "windows of no stream": yamuxFrame(0, yamuxWindow, 0, 9, 1, ""), "data of no stream": yamuxFrame(0, yamuxData, 0, 9, 4, "evil"),
+	} {
+		t.refuse("frames", "a million "+name, func(string) attempt.Attempt {
+			return attempt.Attempt{Kind: attempt.Frames, Send: [][]byte{bytes.Repeat(frame, 10_000)}, Again: 99}
+		})
 	}
 }
 

@@ -44,6 +44,8 @@ type Attempt struct {
 	Send  [][]byte `json:"send,omitempty"`
 	Turns bool     `json:"turns,omitempty"`
 	Stay  bool     `json:"stay,omitempty"`
+	// Again is how many times more frames are sent.
+	Again int `json:"again,omitempty"`
 }
 
 // Outcome is how an attempt looked from inside.

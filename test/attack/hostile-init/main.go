@@ -67,6 +67,8 @@ type attacker struct {
 	socket string
 	token  []byte
 	link   *neck.Conn
+	// frames is held by who has a second neck, for the host keeps no third.
+	frames sync.Mutex
 }
 
 // serve holds the neck until the host has ended.
@@ -163,6 +165,8 @@ func (a *attacker) try(ctx context.Context, try attempt.Attempt) ([]byte, error)
 		}
 		conn, timed = stream, stream
 	case attempt.Frames:
+		a.frames.Lock()
+		defer a.frames.Unlock()
 		dialled, err := (&attacker{socket: a.socket, token: append([]byte(nil), a.token...)}).greet()
 		if err != nil {
 			return nil, err
@@ -173,9 +177,11 @@ func (a *attacker) try(ctx context.Context, try attempt.Attempt) ([]byte, error)
 	}
 	defer func() { _ = conn.Close() }()
 	_ = timed.SetDeadline(time.Now().Add(wait))
-	for _, piece := range try.Send {
-		if _, err := conn.Write(piece); err != nil {
-			return nil, err
+	for range 1 + try.Again {
+		for _, piece := range try.Send {
+			if _, err := conn.Write(piece); err != nil {
+				return nil, err
+			}
 		}
 	}
 	answer := make([]byte, 4096)
