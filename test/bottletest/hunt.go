@@ -33,7 +33,7 @@ func (u *User) Hunt(t testing.TB, secrets map[string]string, byRight []int) {
 			return slices.Contains(roots, path) || ofOthers(path) || u.untouched(path)
 		})
 	}
-	if h.Files < 10 {
+	if h.Files < 2 { // the database and a log at least
 		t.Errorf("only %d files below %q were looked at", h.Files, roots)
 	}
 	database := filepath.Join(u.Daemon.Root, "io.containerd.metadata.v1.bolt", "meta.db")

@@ -66,9 +66,6 @@ func TestT34_T37_T38_APID1ThatWasTakenOverGetsNoFurther(t *testing.T) {
 	}
 }
 
-// mostMemory is what a bottle may make its supervisor take, in bytes.
-const mostMemory = 64 << 20
-
 // watchMemory follows the memory of the user's supervisor until it has ended.
 // The returned function says how much it was at most.
 func watchMemory(t *testing.T, u *bottletest.User) (peak func() int) {
