@@ -70,8 +70,8 @@ func (s *Screen) Close() { s.web.close() }
 // says why it was refused or cut.
 func (s *Screen) Serve(ctx context.Context, host string, port uint16, stream Stream) error {
 	begun := time.Now()
-	event := Event{Kind: "dial", Host: backend.Printable(host), Port: port}
-	err := s.serve(ctx, host, port, stream, &event)
+	event := Event{Kind: KindDial, Host: backend.Printable(host), Port: port}
+	accepted, err := s.serve(ctx, host, port, stream, &event)
 	// A host that does not answer was allowed all the same.
 	event.Allowed = !errdefs.IsPermissionDenied(err) && !errdefs.IsInvalidArgument(err)
 	if err != nil {
@@ -79,31 +79,34 @@ func (s *Screen) Serve(ctx context.Context, host string, port uint16, stream Str
 	}
 	event.Millis = time.Since(begun).Milliseconds()
 	s.options.Log(event)
+	if !accepted {
+		// After it is logged: who has seen the refusal finds it there.
+		_ = stream.Refuse(err)
+	}
 	return err
 }
 
-func (s *Screen) serve(ctx context.Context, host string, port uint16, stream Stream, event *Event) error {
-	event.Rule = ruleDefault
+// serve says whether the stream was accepted; what was not is still to be refused.
+func (s *Screen) serve(ctx context.Context, host string, port uint16, stream Stream, event *Event) (accepted bool, err error) {
 	verdict, err := s.options.Dialer.Policy.Decide(host, port)
 	if err != nil {
-		_ = stream.Refuse(err)
-		return err
+		event.Rule = RuleOf(err)
+		return false, err
 	}
 	event.Rule = verdict.Rule
 	if port == portHTTP {
-		return s.serveWeb(ctx, verdict, stream, event)
+		return true, s.serveWeb(ctx, verdict, stream, event)
 	}
 	conn, err := s.options.Dialer.dial(ctx, verdict, port)
 	if err != nil {
 		if private := (*privateError)(nil); errors.As(err, &private) {
 			event.Rule = rulePrivate
 		}
-		_ = stream.Refuse(err)
-		return err
+		return false, err
 	}
 	if err := stream.Accept(); err != nil {
 		_ = conn.Close()
-		return err
+		return true, err
 	}
 	guarded := newGuard(stream, verdict.Name, port, s.wait, func() { _ = conn.Close() })
 	// The end of the link must end this, too, however silent both ends are.
@@ -117,7 +120,7 @@ func (s *Screen) serve(ctx context.Context, host string, port uint16, stream Str
 	if guarded.refusal != nil {
 		event.Rule = ruleTLS
 	}
-	return guarded.refusal
+	return true, guarded.refusal
 }
 
 // serveWeb carries HTTP in the clear; what it can't reach is said in HTTP.

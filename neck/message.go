@@ -20,7 +20,7 @@ type Kind string
 // The kinds that both ends of the neck know. The control socket has more.
 const (
 	KindDial    Kind = "dial"    // from inside: a connection to Host and Port
-	KindDenied  Kind = "denied"  // from inside: a name was asked for that is not allowed
+	KindName    Kind = "name"    // from inside: a name was asked for
 	KindSession Kind = "session" // to inside: run a command
 	KindNames   Kind = "names"   // to inside: a new table of names
 )

@@ -86,6 +86,8 @@ func (s *supervisor) fromClient(ctx context.Context, request neck.Request, strea
 		err = s.down(ctx, stream)
 	case neck.KindSession:
 		err = s.session(ctx, request, stream)
+	case kindFollow:
+		err = s.follow(ctx, stream)
 	default:
 		err = stream.Refuse(fmt.Errorf("request %q: %w", request.Kind, errdefs.ErrNotImplemented))
 	}

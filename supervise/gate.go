@@ -24,6 +24,7 @@ const auditLog = "egress.jsonl"
 
 // gate is what every connection out of the bottle passes.
 type gate struct {
+	policy  *egress.Policy
 	hosts   []backend.PlanHost
 	screen  *egress.Screen
 	gateway *egress.Gateway
@@ -36,7 +37,7 @@ func newGate(config Config) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{hosts: config.Hosts, audit: audit}
+	g := &gate{policy: egress.NewPolicy(config.Hosts), hosts: config.Hosts, audit: audit}
 	proxy, err := egress.NewProxy(os.LookupEnv)
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
@@ -50,7 +51,7 @@ func newGate(config Config) (*gate, error) {
 		return nil, errors.Join(err, audit.Close())
 	}
 	g.screen = egress.NewScreen(egress.ScreenOptions{
-		Dialer: &egress.Dialer{Policy: egress.NewPolicy(config.Hosts), Resolver: net.DefaultResolver, Proxy: proxy},
+		Dialer: &egress.Dialer{Policy: g.policy, Resolver: net.DefaultResolver, Proxy: proxy},
 		Splice: neck.Splice,
 		Log:    func(event egress.Event) { _ = audit.Log(event) },
 	})
@@ -82,8 +83,8 @@ func (s *supervisor) fromBottle(ctx context.Context, request neck.Request, strea
 	switch request.Kind {
 	case neck.KindDial:
 		s.policy.dial(ctx, request, stream)
-	case neck.KindDenied:
-		_ = s.policy.audit.Log(egress.Event{Kind: "name", Host: backend.Printable(request.Host), Reason: "not allowed"})
+	case neck.KindName:
+		s.policy.named(request.Host)
 		_ = stream.Accept()
 		_ = stream.Close()
 	default:

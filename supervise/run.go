@@ -119,21 +119,24 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 		_ = neckListener.Close()
 		return nil, err
 	}
-	var group sync.WaitGroup
-	group.Go(func() {
+	// Clients are served until the streams have ended, to follow them to the last.
+	clients, release := context.WithCancel(context.WithoutCancel(ctx))
+	var group, streams sync.WaitGroup
+	streams.Go(func() {
 		if err := s.host.Serve(ctx, neckListener); err != nil && ctx.Err() == nil {
 			log.G(ctx).WithError(err).Error("neck ends")
 			s.end()
 		}
 	})
-	group.Go(func() { s.serveControl(ctx, control) })
+	group.Go(func() { s.serveControl(clients, control) })
 	group.Go(func() {
-		s.serveClient(ctx, launcher)
+		s.serveClient(clients, launcher)
 		s.end() // ephemeral: without its launcher it goes
 	})
 	return func() {
-		_ = control.Close()
 		_ = neckListener.Close()
+		streams.Wait()
+		release()
 		group.Wait()
 		s.policy.close()
 	}, nil

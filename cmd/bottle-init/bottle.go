@@ -15,6 +15,8 @@ type bottle struct {
 	guest  *neck.Guest
 	reaper *reaper
 	names  *names
+	// telling are words to the host about names.
+	telling underway
 }
 
 func newBottle(socket string) *bottle {
@@ -34,7 +36,7 @@ func (b *bottle) run(ctx context.Context) error {
 	b.names = newNames(newTunnels(open))
 	b.reaper = newReaper()
 	defer b.reaper.close()
-	server, err := newNameServer("127.0.0.1:53", b.names, open)
+	server, err := newNameServer("127.0.0.1:53", b.names, open, &b.telling)
 	if err != nil {
 		// A bottle without names still answers -p; say why it is mute.
 		fmt.Fprintln(os.Stderr, "bottle-init: answer DNS:", err)
