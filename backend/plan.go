@@ -26,6 +26,7 @@ type Plan struct {
 	Workspace *WorkTree      `json:"workspace,omitempty"`
 	Env       []EnvVariable  `json:"env"`
 	Egress    []PlanHost     `json:"egress"`
+	Ask       *PlanAsk       `json:"ask,omitempty"`
 	Anthropic PlanAnthropic  `json:"anthropic"`
 	Limits    Limits         `json:"limits"`
 	Command   []string       `json:"command"`

@@ -19,6 +19,8 @@ const (
 	KindDial    = "dial"    // a connection
 	KindName    = "name"    // a name was asked for
 	KindRequest = "request" // a request at the gateway
+	KindAsk     = "ask"     // a connection is held for the user's answer
+	KindChange  = "change"  // the user changed what is allowed
 )
 
 // Event is one line of the audit log. It holds no secret.

@@ -40,6 +40,9 @@ type Stream interface {
 // ScreenOptions are what a screen needs.
 type ScreenOptions struct {
 	Dialer *Dialer
+	// Await is asked before the dialer's policy, and may take its time; nil asks
+	// the policy at once.
+	Await func(ctx context.Context, host string, port uint16) (Verdict, error)
 	// Splice carries bytes between two connections until both directions have
 	// ended, and closes them.
 	Splice func(a, b io.ReadWriteCloser)
@@ -53,6 +56,7 @@ type Screen struct {
 	options ScreenOptions
 	wait    time.Duration
 	web     *webHosts
+	open    openStreams
 }
 
 // NewScreen returns a screen that serves until Close.
@@ -71,6 +75,9 @@ func (s *Screen) Close() { s.web.close() }
 func (s *Screen) Serve(ctx context.Context, host string, port uint16, stream Stream) error {
 	begun := time.Now()
 	event := Event{Kind: KindDial, Host: backend.Printable(host), Port: port}
+	// Known before it is decided on: a change of mind misses none.
+	ctx, done := s.open.add(ctx, host, port)
+	defer done()
 	accepted, err := s.serve(ctx, host, port, stream, &event)
 	// A host that does not answer was allowed all the same.
 	event.Allowed = !errdefs.IsPermissionDenied(err) && !errdefs.IsInvalidArgument(err)
@@ -88,11 +95,16 @@ func (s *Screen) Serve(ctx context.Context, host string, port uint16, stream Str
 
 // serve says whether the stream was accepted; what was not is still to be refused.
 func (s *Screen) serve(ctx context.Context, host string, port uint16, stream Stream, event *Event) (accepted bool, err error) {
-	verdict, err := s.options.Dialer.Policy.Decide(host, port)
+	verdict, err := s.decide(ctx, host, port)
 	if err != nil {
 		event.Rule = RuleOf(err)
 		return false, err
 	}
+	defer func() {
+		if cut := cutBy(ctx); cut != nil {
+			event.Rule, err = RuleOf(cut), cut
+		}
+	}()
 	event.Rule = verdict.Rule
 	if port == portHTTP {
 		return true, s.serveWeb(ctx, verdict, stream, event)
@@ -112,7 +124,7 @@ func (s *Screen) serve(ctx context.Context, host string, port uint16, stream Str
 	// The end of the link must end this, too, however silent both ends are.
 	stop := context.AfterFunc(ctx, func() {
 		_ = conn.Close()
-		_ = guarded.Close()
+		hangUp(guarded)
 	})
 	defer stop()
 	s.options.Splice(guarded, conn)
@@ -128,7 +140,7 @@ func (s *Screen) serveWeb(ctx context.Context, verdict Verdict, stream Stream, e
 	if err := stream.Accept(); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
+	stop := context.AfterFunc(ctx, func() { hangUp(stream) })
 	defer stop()
 	event.Sent, event.Received, err = s.web.serve(stream, verdict.Name)
 	var private *privateError

@@ -24,8 +24,7 @@ const auditLog = "egress.jsonl"
 
 // gate is what every connection out of the bottle passes.
 type gate struct {
-	policy  *egress.Policy
-	hosts   []backend.PlanHost
+	policy  *egress.Live
 	screen  *egress.Screen
 	gateway *egress.Gateway
 	audit   *egress.Audit
@@ -37,7 +36,10 @@ func newGate(config Config) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{policy: egress.NewPolicy(config.Hosts), hosts: config.Hosts, audit: audit}
+	g := &gate{policy: egress.NewLive(config.Hosts), audit: audit}
+	if err := g.ask(config.Ask); err != nil {
+		return nil, errors.Join(err, audit.Close())
+	}
 	proxy, err := egress.NewProxy(os.LookupEnv)
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
@@ -52,6 +54,7 @@ func newGate(config Config) (*gate, error) {
 	}
 	g.screen = egress.NewScreen(egress.ScreenOptions{
 		Dialer: &egress.Dialer{Policy: g.policy, Resolver: net.DefaultResolver, Proxy: proxy},
+		Await:  g.policy.Await,
 		Splice: neck.Splice,
 		Log:    func(event egress.Event) { _ = audit.Log(event) },
 	})
@@ -67,7 +70,7 @@ func (g *gate) close() {
 // names is what PID 1 answers and listens for.
 func (g *gate) names() neck.Names {
 	table := neck.Names{Entries: []neck.Name{{Host: egress.GatewayHost, Ports: []uint16{gatewayPort}}}}
-	for _, host := range g.hosts {
+	for _, host := range g.policy.Table() {
 		name, suffix := strings.CutPrefix(host.Host, "*.")
 		if host.Host == egress.Everywhere {
 			name, suffix = "", true

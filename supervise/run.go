@@ -35,6 +35,8 @@ type supervisor struct {
 	config Config
 	host   *neck.Host
 	policy *gate
+	// renaming is held from making a table of names until PID 1 has it.
+	renaming sync.Mutex
 
 	wanted chan struct{} // closed when the bottle is to go
 	once   sync.Once

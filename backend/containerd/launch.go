@@ -184,7 +184,7 @@ func (l *launch) supervise(ctx context.Context) error {
 		Log:        l.log(),
 		Config: supervise.Config{
 			ID: l.id.String(), Run: l.run, State: l.state, UID: int(l.user.host),
-			Hosts: l.plan.Egress, Anthropic: l.plan.Anthropic, Credential: l.secrets.Credential.Reveal(),
+			Hosts: l.plan.Egress, Ask: l.plan.Ask, Anthropic: l.plan.Anthropic, Credential: l.secrets.Credential.Reveal(),
 			Discard: l.plan.Discard, Backend: encoded,
 		},
 	})

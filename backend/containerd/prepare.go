@@ -94,6 +94,10 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 	if err != nil {
 		return nil, err
 	}
+	ask, err := supervise.Ask(bottle.Egress)
+	if err != nil {
+		return nil, err
+	}
 	reach, err := supervise.ReachWarnings(hosts, spec.Lookup)
 	if err != nil {
 		return nil, err
@@ -122,6 +126,7 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 		Workspace: things.Workspace,
 		Env:       env,
 		Egress:    hosts,
+		Ask:       ask,
 		Anthropic: backend.PlanAnthropic{Upstream: upstream, Credential: credential, ServerTools: bottle.Anthropic.ServerTools},
 		Limits:    spec.Limits,
 		Command:   command(spec),

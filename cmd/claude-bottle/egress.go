@@ -13,13 +13,18 @@ import (
 func (a *application) egressCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "egress",
-		Short: "See what bottles reach",
-		Long:  "See what a bottle has reached and what it was refused.",
+		Short: "See and change what bottles reach",
+		Long:  "See what a bottle has reached and what it was refused, and change what it may reach\nwhile it runs.",
 		Example: `  claude-bottle egress log claude
-  claude-bottle egress log claude -f -o json`,
+  claude-bottle egress test claude example.com:8443
+  claude-bottle egress allow claude example.com
+  claude-bottle egress deny claude example.com`,
 		Args: cobra.NoArgs,
 	}
-	command.AddCommand(a.egressLogCommand())
+	command.AddCommand(
+		a.egressLogCommand(), a.egressTestCommand(), a.egressAllowCommand(), a.egressDenyCommand(),
+		a.egressPendingCommand(), a.egressApproveCommand(),
+	)
 	return command
 }
 
