@@ -40,7 +40,7 @@ func (g *gate) ask(ask *backend.PlanAsk) error {
 	if ask == nil {
 		return nil
 	}
-	return g.policy.AskFor(*ask, func(event egress.Event) { _ = g.audit.Log(event) })
+	return g.policy.AskFor(*ask, g.log)
 }
 
 // egress answers a client's request about egress.
@@ -56,6 +56,8 @@ func (s *supervisor) egress(ctx context.Context, request neck.Request, stream ne
 		answer, err = s.approve(ctx, request)
 	case kindPending:
 		answer = s.policy.policy.Pending()
+	case kindDenials:
+		answer = s.policy.denials.Sum()
 	case kindTest:
 		answer = s.policy.test(request.Host, request.Port)
 	default:
@@ -93,7 +95,7 @@ func (s *supervisor) approve(ctx context.Context, request neck.Request) (Changed
 
 // note logs a change.
 func (g *gate) note(kind neck.Kind, what string) {
-	_ = g.audit.Log(egress.Event{Kind: egress.KindChange, Host: backend.Printable(what), Allowed: kind != kindDeny, Rule: string(kind)})
+	g.log(egress.Event{Kind: egress.KindChange, Host: backend.Printable(what), Allowed: kind != kindDeny, Rule: string(kind)})
 }
 
 // applied cuts what is no longer allowed, and tells PID 1 of the names. A bottle

@@ -28,6 +28,7 @@ type gate struct {
 	screen  *egress.Screen
 	gateway *egress.Gateway
 	audit   *egress.Audit
+	denials egress.Denials
 }
 
 // newGate opens the gate of a bottle. The caller closes it.
@@ -47,7 +48,7 @@ func newGate(config Config) (*gate, error) {
 	g.gateway, err = egress.NewGateway(egress.GatewayOptions{
 		Upstream: config.Anthropic.Upstream, Kind: config.Anthropic.Credential,
 		Credential: backend.NewSecret(config.Credential), ServerTools: config.Anthropic.ServerTools,
-		Log: func(event egress.Event) { _ = audit.Log(event) },
+		Log: g.log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
@@ -56,7 +57,7 @@ func newGate(config Config) (*gate, error) {
 		Dialer: &egress.Dialer{Policy: g.policy, Resolver: net.DefaultResolver, Proxy: proxy},
 		Await:  g.policy.Await,
 		Splice: neck.Splice,
-		Log:    func(event egress.Event) { _ = audit.Log(event) },
+		Log:    g.log,
 	})
 	return g, nil
 }

@@ -18,5 +18,5 @@ func (g *gate) named(host string) {
 	default:
 		event.Allowed, event.Rule = true, verdict.Rule
 	}
-	_ = g.audit.Log(event)
+	g.log(event)
 }

@@ -119,6 +119,8 @@ func eventSubject(event egress.Event) string {
 		return event.Host + " (name)"
 	case egress.KindRequest:
 		return fmt.Sprintf("%s %s %d", event.Method, event.Path, event.Status)
+	case egress.KindChange:
+		return event.Host
 	default:
 		return net.JoinHostPort(event.Host, strconv.Itoa(int(event.Port)))
 	}

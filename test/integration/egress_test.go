@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,6 +36,7 @@ done
 type busy struct {
 	*bottletest.User
 	process        *exec.Cmd
+	ended          chan struct{} // closed when the process has ended
 	stdout, stderr bytes.Buffer
 	workspace      string
 	orders         int
@@ -53,19 +55,21 @@ func occupied(t *testing.T, u *bottletest.User, runtime string, lines ...string)
 		t.Fatal(err)
 	}
 	does(u, "sh loop.sh", lines...)
-	b := &busy{User: u, process: u.Command("start", "tester", "--yes", "--cwd", "--runtime", runtime)}
+	ready := filepath.Join(u.Root, "*", "bottles", "*", "workspace", "ready")
+	earlier, _ := filepath.Glob(ready)
+	b := &busy{User: u, process: u.Command("start", "tester", "--yes", "--cwd", "--runtime", runtime), ended: make(chan struct{})}
 	b.process.Stdout, b.process.Stderr = &b.stdout, &b.stderr
 	if err := b.process.Start(); err != nil {
 		t.Fatal(err)
 	}
+	go func() { _ = b.process.Wait(); close(b.ended) }()
 	t.Cleanup(func() {
-		if b.process.ProcessState == nil {
-			_ = b.process.Process.Signal(syscall.SIGTERM)
-			_ = b.process.Wait()
-		}
+		_ = b.process.Process.Signal(syscall.SIGTERM) // no more than an error when it has ended
+		<-b.ended
 	})
 	bottletest.Eventually(t, "the bottle is ready", func() bool {
-		found, _ := filepath.Glob(filepath.Join(u.Root, "*", "bottles", "*", "workspace", "ready"))
+		found, _ := filepath.Glob(ready)
+		found = slices.DeleteFunc(found, func(path string) bool { return slices.Contains(earlier, path) })
 		if len(found) == 1 {
 			b.workspace = filepath.Dir(found[0])
 		}
@@ -104,10 +108,8 @@ func (b *busy) stops() bottletest.Result {
 	if err := os.WriteFile(filepath.Join(b.workspace, "stop"), nil, 0o644); err != nil {
 		b.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() { _ = b.process.Wait(); close(ended) }()
 	select {
-	case <-ended:
+	case <-b.ended:
 	case <-time.After(time.Minute):
 		b.Fatal("the bottle does not end")
 	}
