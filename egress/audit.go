@@ -21,6 +21,7 @@ const (
 	KindRequest = "request" // a request at the gateway
 	KindAsk     = "ask"     // a connection is held for the user's answer
 	KindChange  = "change"  // the user changed what is allowed
+	KindFence   = "fence"   // tried by the bottle's own PID 1 at its start
 )
 
 // Event is one line of the audit log. It holds no secret.

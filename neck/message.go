@@ -23,6 +23,7 @@ const (
 	KindName    Kind = "name"    // from inside: a name was asked for
 	KindSession Kind = "session" // to inside: run a command
 	KindNames   Kind = "names"   // to inside: a new table of names
+	KindFence   Kind = "fence"   // to inside: try what must be closed, and what must be open
 )
 
 // Request opens a stream.
@@ -32,6 +33,16 @@ type Request struct {
 	Port    uint16          `json:"port,omitempty"`
 	Session *SessionRequest `json:"session,omitempty"`
 	Names   *Names          `json:"names,omitempty"`
+	Fence   *FenceRequest   `json:"fence,omitempty"`
+}
+
+// FenceRequest says what to try: a host that must be refused, and one that must
+// answer a request for a path.
+type FenceRequest struct {
+	Denied string `json:"denied"`
+	Open   string `json:"open"`
+	Port   uint16 `json:"port"`
+	Path   string `json:"path"`
 }
 
 // Names is what PID 1 answers and listens for.

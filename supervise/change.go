@@ -58,6 +58,8 @@ func (s *supervisor) egress(ctx context.Context, request neck.Request, stream ne
 		answer = s.policy.policy.Pending()
 	case kindDenials:
 		answer = s.policy.denials.Sum()
+	case kindFence:
+		answer, err = s.proved(ctx)
 	case kindTest:
 		answer = s.policy.test(request.Host, request.Port)
 	default:

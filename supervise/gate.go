@@ -29,6 +29,7 @@ type gate struct {
 	gateway *egress.Gateway
 	audit   *egress.Audit
 	denials egress.Denials
+	fence   *fence
 }
 
 // newGate opens the gate of a bottle. The caller closes it.
@@ -37,7 +38,7 @@ func newGate(config Config) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{policy: egress.NewLive(config.Hosts), audit: audit}
+	g := &gate{policy: egress.NewLive(config.Hosts), audit: audit, fence: newFence()}
 	if err := g.ask(config.Ask); err != nil {
 		return nil, errors.Join(err, audit.Close())
 	}

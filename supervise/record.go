@@ -13,6 +13,7 @@ const kindDenials neck.Kind = "egress denials"
 
 // log takes an event into the audit log, and into what is told at the end.
 func (g *gate) log(event egress.Event) {
+	g.fence.saw(&event)
 	g.denials.Note(event)
 	_ = g.audit.Log(event)
 }

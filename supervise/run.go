@@ -130,6 +130,7 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 			s.end()
 		}
 	})
+	streams.Go(func() { s.prove(ctx) })
 	group.Go(func() { s.serveControl(clients, control) })
 	group.Go(func() {
 		s.serveClient(clients, launcher)

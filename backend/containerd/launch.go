@@ -159,6 +159,8 @@ func (l *launch) upward(ctx context.Context, what step) error {
 		return client.StartTask(ctx, l.plan.Name)
 	case stepNeck:
 		return l.openNeck(ctx)
+	case stepFence:
+		return l.proveFence(ctx)
 	default:
 		return fmt.Errorf("step %q does not lead up: %w", what, errdefs.ErrInvalidArgument)
 	}

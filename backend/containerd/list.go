@@ -42,7 +42,8 @@ func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Sta
 		Created: record.CreatedAt,
 	}
 	if id, err := backend.ParseID(status.ID); err == nil {
-		status.Workspace = b.layout.bottle(id).place(backend.PlaceWorkspace)
+		where := b.layout.bottle(id)
+		status.Workspace, status.Fence = where.place(backend.PlaceWorkspace), where.proof()
 	}
 	if version := record.Labels[backend.LabelVersion]; version != backend.RecordVersion {
 		status.Message = fmt.Sprintf("record of version %s: this program knows %s and leaves it alone", version, backend.RecordVersion)
@@ -87,7 +88,7 @@ func (b *Backend) kept(known map[string]bool) ([]backend.Status, error) {
 		}
 		list = append(list, backend.Status{
 			Name: id.Handle(), ID: id.String(), Phase: backend.PhaseKept, Created: info.ModTime(),
-			Workspace: where.place(backend.PlaceWorkspace),
+			Workspace: where.place(backend.PlaceWorkspace), Fence: where.proof(),
 		})
 	}
 	slices.SortFunc(list, func(a, b backend.Status) int { return cmp.Compare(a.Name, b.Name) })

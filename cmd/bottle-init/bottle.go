@@ -59,6 +59,17 @@ func (b *bottle) fromHost(ctx context.Context, request neck.Request, stream neck
 		b.names.set(*request.Names)
 		_ = stream.Accept()
 		_ = stream.Close()
+	case neck.KindFence:
+		err := fmt.Errorf("no fence: %w", errdefs.ErrInvalidArgument)
+		if request.Fence != nil {
+			err = b.fence(ctx, *request.Fence)
+		}
+		if err != nil {
+			_ = stream.Refuse(err)
+			return
+		}
+		_ = stream.Accept()
+		_ = stream.Close()
 	case neck.KindSession:
 		b.session(ctx, request.Session, stream)
 	default:

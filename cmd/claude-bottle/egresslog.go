@@ -115,6 +115,8 @@ func printEvent(w io.Writer, event egress.Event) error {
 // eventSubject is what the event is about.
 func eventSubject(event egress.Event) string {
 	switch event.Kind {
+	case egress.KindFence:
+		return event.Host + " (fence)"
 	case egress.KindName:
 		return event.Host + " (name)"
 	case egress.KindRequest:
