@@ -17,6 +17,8 @@ type bottle struct {
 	names  *names
 	// telling are words to the host about names.
 	telling underway
+	// pastNeck waits for the outcome of what was tried past the neck.
+	pastNeck func() error
 }
 
 func newBottle(socket string) *bottle {
@@ -34,6 +36,7 @@ func newBottle(socket string) *bottle {
 func (b *bottle) run(ctx context.Context) error {
 	open := func(request neck.Request) (neck.Stream, error) { return b.guest.Open(ctx, request) }
 	b.names = newNames(newTunnels(open))
+	b.pastNeck = tryPastNeck(ctx)
 	b.reaper = newReaper()
 	defer b.reaper.close()
 	server, err := newNameServer("127.0.0.1:53", b.names, open, &b.telling)
