@@ -1,6 +1,9 @@
 package supervise
 
 import (
+	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,5 +141,39 @@ func TestABottleFileIsTested(t *testing.T) {
 	}
 	if _, err := TryFile(backend.BottleFile{Egress: backend.Egress{Mode: "x"}}, "a.example", 443); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("a bad file: %v", err)
+	}
+}
+
+func TestT41_ADeniedHostIsCutOff(t *testing.T) {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	port := uint16(listener.Addr().(*net.TCPAddr).Port)
+	r := run(t, func(c *Config) {
+		c.Hosts = append(c.Hosts, backend.PlanHost{Host: "localhost", Ports: []uint16{port}, Private: []string{"127.0.0.0/8"}})
+	})
+	stream, err := r.pid1().Open(t.Context(), neck.Request{Kind: neck.KindDial, Host: "localhost", Port: port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stream.Close() }()
+	far, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = far.Close() }()
+	client := r.outside()
+	for entry, want := range map[string]int{"other.example": 0, "localhost": 1} {
+		if changed, err := client.Deny(t.Context(), entry); err != nil || changed.Cut != want {
+			t.Errorf("deny %s: %+v, %v", entry, changed, err)
+		}
+	}
+	for _, end := range []net.Conn{far, stream} {
+		_ = end.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, err := io.ReadAll(end); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("an end is still open: %v", err)
+		}
 	}
 }
