@@ -28,6 +28,7 @@ type Plan struct {
 	Env       []EnvVariable  `json:"env"`
 	Egress    []PlanHost     `json:"egress"`
 	SSH       []PlanSSH      `json:"ssh,omitempty"`
+	Ask       *PlanAsk       `json:"ask,omitempty"`
 	Anthropic PlanAnthropic  `json:"anthropic"`
 	Routes    []PlanRoute    `json:"routes,omitempty"`
 	DLP       DLPMode        `json:"dlp,omitempty"`

@@ -120,19 +120,17 @@ func (p *Plan) printReach(row func(string, string, ...any)) {
 		row("anthropic", "server tool allowed: %s", Printable(tool))
 	}
 	p.printRoutes(row)
-	if len(p.Egress) == 0 {
+	if p.Ask != nil {
+		row("hosts", "any other public host port %s: held until you answer, for %s at most (egress.mode ask)", ports(p.Ask.Ports), Printable(p.Ask.Timeout))
+	} else if len(p.Egress) == 0 {
 		row("hosts", "none")
 	}
 	for _, host := range p.Egress {
-		ports := make([]string, len(host.Ports))
-		for i, port := range host.Ports {
-			ports[i] = strconv.Itoa(int(port))
-		}
 		private := ""
 		if len(host.Private) > 0 {
 			private = ", also at " + Printable(strings.Join(host.Private, ", "))
 		}
-		row("hosts", "%s port %s (%s)%s", Printable(host.Host), strings.Join(ports, ", "), Printable(host.Because), private)
+		row("hosts", "%s port %s (%s)%s", Printable(host.Host), ports(host.Ports), Printable(host.Because), private)
 	}
 	p.printSSH(row)
 	for _, variable := range p.Env {
@@ -145,6 +143,17 @@ func (p *Plan) printReach(row func(string, string, ...any)) {
 			row("env", "%s set by the bottle file", Printable(variable.Name))
 		}
 	}
+}
+
+func ports(list []uint16) string {
+	if len(list) == 0 {
+		return "none yet"
+	}
+	words := make([]string, len(list))
+	for i, port := range list {
+		words[i] = strconv.Itoa(int(port))
+	}
+	return strings.Join(words, ", ")
 }
 
 func short(hash string) string {

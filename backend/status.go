@@ -27,7 +27,9 @@ type Status struct {
 	Plan      string    `json:"plan,omitempty"` // digest
 	Created   time.Time `json:"created"`
 	Workspace string    `json:"workspace,omitempty"` // directory on the host
-	Message   string    `json:"message,omitempty"`
+	// Fence is the proof that the way out is closed but for what is allowed.
+	Fence   *Fence `json:"fence,omitempty"`
+	Message string `json:"message,omitempty"`
 }
 
 // Unsaved is work in a bottle that is nowhere else.

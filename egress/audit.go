@@ -14,10 +14,20 @@ import (
 // there is one.
 const maxAudit = 10 << 20
 
+// Kinds of event.
+const (
+	KindDial    = "dial"    // a connection
+	KindName    = "name"    // a name was asked for
+	KindRequest = "request" // a request at the gateway
+	KindAsk     = "ask"     // a connection is held for the user's answer
+	KindChange  = "change"  // the user changed what is allowed
+	KindFence   = "fence"   // tried by the bottle's own PID 1 at its start
+)
+
 // Event is one line of the audit log. It holds no secret.
 type Event struct {
 	Time   time.Time `json:"time"`
-	Kind   string    `json:"kind"` // dial, name, request
+	Kind   string    `json:"kind"` // one of the Kind constants
 	Host   string    `json:"host,omitempty"`
 	Port   uint16    `json:"port,omitempty"`
 	Method string    `json:"method,omitempty"`
@@ -40,6 +50,8 @@ type Audit struct {
 	mu   sync.Mutex
 	file *os.File
 	size int64
+
+	watchers watchers
 }
 
 // OpenAudit opens the log for appending. The caller closes it.
@@ -84,6 +96,7 @@ func (a *Audit) Log(event Event) error {
 	}
 	n, err := a.file.Write(append(line, '\n'))
 	a.size += int64(n)
+	a.watchers.tell()
 	if err != nil {
 		return fmt.Errorf("write audit log: %w", err)
 	}
@@ -98,6 +111,10 @@ func (a *Audit) rotate() error {
 	a.file = nil
 	return a.open()
 }
+
+// Watch returns a channel that has something in it after every line since the
+// last look, until stop is called.
+func (a *Audit) Watch() (changed <-chan struct{}, stop func()) { return a.watchers.add() }
 
 // Close ends the log.
 func (a *Audit) Close() error {

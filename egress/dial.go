@@ -20,9 +20,14 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
+// Decider says what may be reached. *Policy and *Live are two.
+type Decider interface {
+	Decide(host string, port uint16) (Verdict, error)
+}
+
 // Dialer connects to what the policy allows.
 type Dialer struct {
-	Policy   *Policy
+	Policy   Decider
 	Resolver Resolver
 	// Connect opens a connection to the checked address; nil takes net.Dialer.
 	Connect func(ctx context.Context, address netip.AddrPort) (net.Conn, error)

@@ -143,7 +143,7 @@ func TestModeOpenIsForPublicNamesOnThePortsOfTheWeb(t *testing.T) {
 	if _, err := d.Dial(t.Context(), "internal.example.com", 443); !errdefs.IsPermissionDenied(err) || len(*dialled) != 0 {
 		t.Errorf("dialled %v, %v", *dialled, err)
 	}
-	for _, mode := range []backend.EgressMode{"ask", "allow", "OPEN", "none"} {
+	for _, mode := range []backend.EgressMode{"sometimes", "allow", "OPEN", "none"} {
 		if _, err := Rules(backend.Egress{Mode: mode}); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "egress.mode") {
 			t.Errorf("mode %s: %v", mode, err)
 		}

@@ -31,12 +31,17 @@ func Rules(wish backend.Egress) ([]backend.PlanHost, error) {
 		}
 		rules = append(rules, list...)
 	}
+	if _, err := Ask(wish); err != nil {
+		return nil, err
+	}
 	switch wish.Mode {
 	case "", backend.EgressDeny:
+	case backend.EgressAsk:
+		rules = append(rules, askable(rules, wish.Private)...)
 	case backend.EgressOpen:
 		rules = append(rules, backend.PlanHost{Host: Everywhere, Ports: webPorts(), Because: "egress.mode open"})
 	default:
-		return nil, fmt.Errorf("egress.mode: %s: deny or open: %w", backend.Printable(string(wish.Mode)), errdefs.ErrInvalidArgument)
+		return nil, fmt.Errorf("egress.mode: %s: deny, open or ask: %w", backend.Printable(string(wish.Mode)), errdefs.ErrInvalidArgument)
 	}
 	for _, entry := range wish.Private {
 		if _, _, err := parsePrivate(entry); err != nil {

@@ -40,6 +40,9 @@ type Stream interface {
 // ScreenOptions are what a screen needs.
 type ScreenOptions struct {
 	Dialer *Dialer
+	// Await is asked before the dialer's policy, and may take its time; nil asks
+	// the policy at once.
+	Await func(ctx context.Context, host string, port uint16) (Verdict, error)
 	// Splice carries bytes between two connections until both directions have
 	// ended, and closes them.
 	Splice func(a, b io.ReadWriteCloser)
@@ -55,6 +58,7 @@ type Screen struct {
 	options ScreenOptions
 	wait    time.Duration
 	web     *webHosts
+	open    openStreams
 }
 
 // NewScreen returns a screen that serves until Close.
@@ -72,8 +76,11 @@ func (s *Screen) Close() { s.web.close() }
 // says why it was refused or cut.
 func (s *Screen) Serve(ctx context.Context, host string, port uint16, stream Stream) error {
 	begun := time.Now()
-	event := Event{Kind: "dial", Host: backend.Printable(host), Port: port}
-	err := s.serve(ctx, host, port, stream, &event)
+	event := Event{Kind: KindDial, Host: backend.Printable(host), Port: port}
+	// Known before it is decided on: a change of mind misses none.
+	ctx, done := s.open.add(ctx, host, port)
+	defer done()
+	accepted, err := s.serve(ctx, host, port, stream, &event)
 	// A host that does not answer was allowed all the same.
 	event.Allowed = !errdefs.IsPermissionDenied(err) && !errdefs.IsInvalidArgument(err)
 	if err != nil {
@@ -81,31 +88,39 @@ func (s *Screen) Serve(ctx context.Context, host string, port uint16, stream Str
 	}
 	event.Millis = time.Since(begun).Milliseconds()
 	s.options.Log(event)
+	if !accepted {
+		// After it is logged: who has seen the refusal finds it there.
+		_ = stream.Refuse(told(err))
+	}
 	return err
 }
 
-func (s *Screen) serve(ctx context.Context, host string, port uint16, stream Stream, event *Event) error {
-	event.Rule = ruleDefault
-	verdict, err := s.options.Dialer.Policy.Decide(host, port)
+// serve says whether the stream was accepted; what was not is still to be refused.
+func (s *Screen) serve(ctx context.Context, host string, port uint16, stream Stream, event *Event) (accepted bool, err error) {
+	verdict, err := s.decide(ctx, host, port)
 	if err != nil {
-		_ = stream.Refuse(err)
-		return err
+		event.Rule = RuleOf(err)
+		return false, err
 	}
+	defer func() {
+		if cut := cutBy(ctx); cut != nil {
+			event.Rule, err = RuleOf(cut), cut
+		}
+	}()
 	event.Rule = verdict.Rule
 	if port == portHTTP {
-		return s.serveWeb(ctx, verdict, stream, event)
+		return true, s.serveWeb(ctx, verdict, stream, event)
 	}
 	conn, err := s.options.Dialer.dial(ctx, verdict, port)
 	if err != nil {
 		if private := (*privateError)(nil); errors.As(err, &private) {
 			event.Rule = rulePrivate
 		}
-		_ = stream.Refuse(told(err))
-		return err
+		return false, err
 	}
 	if err := stream.Accept(); err != nil {
 		_ = conn.Close()
-		return err
+		return true, err
 	}
 	guarded := newGuard(stream, verdict.Name, port, s.wait, func() { _ = conn.Close() })
 	if s.options.Copy != nil {
@@ -114,7 +129,7 @@ func (s *Screen) serve(ctx context.Context, host string, port uint16, stream Str
 	// The end of the link must end this, too, however silent both ends are.
 	stop := context.AfterFunc(ctx, func() {
 		_ = conn.Close()
-		_ = guarded.Close()
+		hangUp(guarded)
 	})
 	defer stop()
 	s.options.Splice(guarded, conn)
@@ -122,7 +137,7 @@ func (s *Screen) serve(ctx context.Context, host string, port uint16, stream Str
 	if guarded.refusal != nil {
 		event.Rule = ruleTLS
 	}
-	return guarded.refusal
+	return true, guarded.refusal
 }
 
 // serveWeb carries HTTP in the clear; what it can't reach is said in HTTP.
@@ -130,7 +145,7 @@ func (s *Screen) serveWeb(ctx context.Context, verdict Verdict, stream Stream, e
 	if err := stream.Accept(); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
+	stop := context.AfterFunc(ctx, func() { hangUp(stream) })
 	defer stop()
 	event.Sent, event.Received, err = s.web.serve(stream, verdict.Name)
 	var private *privateError

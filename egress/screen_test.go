@@ -123,6 +123,7 @@ type screened struct {
 	stream       *bottleStream
 	ended        chan error
 	event        *Event
+	screen       *Screen
 	cancel       context.CancelFunc
 }
 
@@ -144,7 +145,7 @@ func open(t testing.TB, dialer *Dialer, wait time.Duration, host string, port ui
 	t.Cleanup(screen.Close)
 	inside, outside := tcpPair(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &screened{TCPConn: inside, stream: &bottleStream{TCPConn: outside}, ended: make(chan error, 1), event: event, cancel: cancel}
+	s := &screened{TCPConn: inside, stream: &bottleStream{TCPConn: outside}, ended: make(chan error, 1), event: event, screen: screen, cancel: cancel}
 	go func() {
 		err := screen.Serve(ctx, host, port, s.stream)
 		_ = outside.Close()

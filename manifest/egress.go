@@ -10,9 +10,10 @@ import (
 // wins, the lists grow.
 func mergeEgress(base, over backend.Egress) backend.Egress {
 	return backend.Egress{
-		Mode:    cmp.Or(over.Mode, base.Mode),
-		Allow:   appendNew(base.Allow, over.Allow),
-		Presets: appendNew(base.Presets, over.Presets),
-		Private: appendNew(base.Private, over.Private),
+		Mode:       cmp.Or(over.Mode, base.Mode),
+		AskTimeout: cmp.Or(over.AskTimeout, base.AskTimeout),
+		Allow:      appendNew(base.Allow, over.Allow),
+		Presets:    appendNew(base.Presets, over.Presets),
+		Private:    appendNew(base.Private, over.Private),
 	}
 }

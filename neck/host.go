@@ -39,6 +39,9 @@ type HostOptions struct {
 type Host struct {
 	options HostOptions
 
+	// naming is held while a table is sent, so that the newest is the last.
+	naming sync.Mutex
+
 	mu      sync.Mutex
 	token   []byte // nil until the first connection
 	link    *Conn  // nil while there is none
@@ -158,12 +161,12 @@ func (h *Host) serve(ctx context.Context, conn net.Conn) {
 	defer group.Wait()
 	group.Go(func() {
 		// Names first, so that nothing inside asks before they are known.
-		stream, err := link.Open(ctx, Request{Kind: KindNames, Names: &h.options.Names})
-		if err != nil {
+		h.naming.Lock()
+		defer h.naming.Unlock()
+		if err := h.sendNames(ctx, link); err != nil {
 			_ = link.Close()
 			return
 		}
-		_ = stream.Close()
 		h.set(link)
 	})
 	_ = link.Serve(ctx, fromInside(), h.options.Handle)
@@ -224,4 +227,30 @@ func (h *Host) Open(ctx context.Context, request Request) (Stream, error) {
 			return Stream{}, fmt.Errorf("the neck is closed: %w: %w", context.Cause(ctx), errdefs.ErrUnavailable)
 		}
 	}
+}
+
+// SetNames gives PID 1 another table, now and whenever it dials anew. An error
+// says that it has yet to take it.
+func (h *Host) SetNames(ctx context.Context, names Names) error {
+	h.naming.Lock()
+	defer h.naming.Unlock()
+	h.options.Names = names
+	h.mu.Lock()
+	link := h.link
+	h.mu.Unlock()
+	if link == nil {
+		return nil // it gets them when it dials
+	}
+	return h.sendNames(ctx, link)
+}
+
+// sendNames tells one link of the names. h.naming is held.
+func (h *Host) sendNames(ctx context.Context, link *Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	stream, err := link.Open(ctx, Request{Kind: KindNames, Names: &h.options.Names})
+	if err != nil {
+		return fmt.Errorf("tell PID 1 of names: %w", err)
+	}
+	return stream.Close()
 }

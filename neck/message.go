@@ -20,9 +20,10 @@ type Kind string
 // The kinds that both ends of the neck know. The control socket has more.
 const (
 	KindDial    Kind = "dial"    // from inside: a connection to Host and Port
-	KindDenied  Kind = "denied"  // from inside: a name was asked for that is not allowed
+	KindName    Kind = "name"    // from inside: a name was asked for
 	KindSession Kind = "session" // to inside: run a command
 	KindNames   Kind = "names"   // to inside: a new table of names
+	KindFence   Kind = "fence"   // to inside: try what must be closed, and what must be open
 
 	KindSSHAgent Kind = "ssh-agent" // from inside: a connection to the SSH agent
 )
@@ -34,6 +35,16 @@ type Request struct {
 	Port    uint16          `json:"port,omitempty"`
 	Session *SessionRequest `json:"session,omitempty"`
 	Names   *Names          `json:"names,omitempty"`
+	Fence   *FenceRequest   `json:"fence,omitempty"`
+}
+
+// FenceRequest says what to try: a host that must be refused, and one that must
+// answer a request for a path.
+type FenceRequest struct {
+	Denied string `json:"denied"`
+	Open   string `json:"open"`
+	Port   uint16 `json:"port"`
+	Path   string `json:"path"`
 }
 
 // Names is what PID 1 answers and listens for.

@@ -25,6 +25,8 @@ type Config struct {
 	UID int `json:"uid"`
 	// Hosts are the hosts that the bottle may reach.
 	Hosts []backend.PlanHost `json:"hosts"`
+	// Ask says that other hosts are asked for; nil denies them.
+	Ask *backend.PlanAsk `json:"ask,omitempty"`
 	// Anthropic and Credential are for the gateway.
 	Anthropic  backend.PlanAnthropic `json:"anthropic"`
 	Credential string                `json:"credential"`

@@ -88,8 +88,10 @@ func (s *supervisor) fromClient(ctx context.Context, request neck.Request, strea
 		err = s.answerReport(stream)
 	case neck.KindSession:
 		err = s.session(ctx, request, stream)
+	case kindFollow:
+		err = s.follow(ctx, stream)
 	default:
-		err = stream.Refuse(fmt.Errorf("request %q: %w", request.Kind, errdefs.ErrNotImplemented))
+		err = s.egress(ctx, request, stream)
 	}
 	if err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).WithField("kind", request.Kind).Debug("answer control client")

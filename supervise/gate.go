@@ -25,12 +25,14 @@ const auditLog = "egress.jsonl"
 
 // gate is what every connection out of the bottle passes.
 type gate struct {
-	hosts  []backend.PlanHost
-	screen *egress.Screen
-	routes *routes
-	notes  *notes
-	audit  *egress.Audit
-	ssh    *sshagent.Agent
+	policy  *egress.Live
+	screen  *egress.Screen
+	routes  *routes
+	notes   *notes
+	audit   *egress.Audit
+	denials egress.Denials
+	fence   *fence
+	ssh     *sshagent.Agent
 }
 
 // newGate opens the gate of a bottle. The caller closes it.
@@ -39,7 +41,10 @@ func newGate(config Config) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{hosts: config.Hosts, notes: new(notes), audit: audit}
+	g := &gate{policy: egress.NewLive(config.Hosts), notes: new(notes), audit: audit, fence: newFence()}
+	if err := g.ask(config.Ask); err != nil {
+		return nil, errors.Join(err, audit.Close())
+	}
 	proxy, err := egress.NewProxy(os.LookupEnv)
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
@@ -47,16 +52,17 @@ func newGate(config Config) (*gate, error) {
 	if g.ssh, err = newSSHAgent(config.SSH, audit); err != nil {
 		return nil, errors.Join(err, audit.Close())
 	}
-	g.routes, err = newRoutes(config, g.notes, func(event egress.Event) { _ = audit.Log(event) })
+	g.routes, err = newRoutes(config, g.notes, g.log)
 	if err != nil {
 		g.ssh.Close()
 		return nil, errors.Join(err, audit.Close())
 	}
 	g.screen = egress.NewScreen(egress.ScreenOptions{
-		Dialer: &egress.Dialer{Policy: egress.NewPolicy(config.Hosts), Resolver: net.DefaultResolver, Proxy: proxy},
+		Dialer: &egress.Dialer{Policy: g.policy, Resolver: net.DefaultResolver, Proxy: proxy},
+		Await:  g.policy.Await,
 		Splice: neck.Splice,
 		Copy:   neck.Copy,
-		Log:    func(event egress.Event) { _ = audit.Log(event) },
+		Log:    g.log,
 	})
 	return g, nil
 }
@@ -71,7 +77,7 @@ func (g *gate) close() {
 // names is what PID 1 answers and listens for.
 func (g *gate) names() neck.Names {
 	table := neck.Names{Entries: g.routes.names(), SSHAgent: g.sshSocket()}
-	for _, host := range g.hosts {
+	for _, host := range g.policy.Table() {
 		name, suffix := strings.CutPrefix(host.Host, "*.")
 		if host.Host == egress.Everywhere {
 			name, suffix = "", true
@@ -89,8 +95,8 @@ func (s *supervisor) fromBottle(ctx context.Context, request neck.Request, strea
 		s.policy.dial(ctx, request, stream)
 	case neck.KindSSHAgent:
 		s.policy.signs(ctx, stream)
-	case neck.KindDenied:
-		_ = s.policy.audit.Log(egress.Event{Kind: "name", Host: backend.Printable(request.Host), Reason: "not allowed"})
+	case neck.KindName:
+		s.policy.named(request.Host)
 		_ = stream.Accept()
 		_ = stream.Close()
 	default:

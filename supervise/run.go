@@ -35,6 +35,8 @@ type supervisor struct {
 	config Config
 	host   *neck.Host
 	policy *gate
+	// renaming is held from making a table of names until PID 1 has it.
+	renaming sync.Mutex
 
 	wanted chan struct{} // closed when the bottle is to go
 	once   sync.Once
@@ -120,22 +122,26 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 		_ = neckListener.Close()
 		return nil, err
 	}
-	var group sync.WaitGroup
-	group.Go(func() {
+	// Clients are served until the streams have ended, to follow them to the last.
+	clients, release := context.WithCancel(context.WithoutCancel(ctx))
+	var group, streams sync.WaitGroup
+	streams.Go(func() {
 		if err := s.host.Serve(ctx, neckListener); err != nil && ctx.Err() == nil {
 			log.G(ctx).WithError(err).Error("neck ends")
 			s.end()
 		}
 	})
-	group.Go(func() { s.serveControl(ctx, control) })
+	streams.Go(func() { s.prove(ctx) })
+	group.Go(func() { s.serveControl(clients, control) })
 	group.Go(func() { s.policy.routes.keepFresh(ctx) })
 	group.Go(func() {
-		s.serveClient(ctx, launcher)
+		s.serveClient(clients, launcher)
 		s.end() // ephemeral: without its launcher it goes
 	})
 	return func() {
-		_ = control.Close()
 		_ = neckListener.Close()
+		streams.Wait()
+		release()
 		group.Wait()
 		s.policy.close()
 	}, nil

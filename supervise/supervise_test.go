@@ -271,7 +271,7 @@ func TestT34_WhatTheBottleAsksIsJudgedOnTheHost(t *testing.T) {
 	if !strings.HasPrefix(string(answer), "HTTP/1.1 200") || asked.Load() != "the-key" {
 		t.Errorf("the gateway answers %q, upstream saw key %v", answer, asked.Load())
 	}
-	if denied, err := guest.Open(t.Context(), neck.Request{Kind: neck.KindDenied, Host: "evil.example\n"}); err != nil {
+	if denied, err := guest.Open(t.Context(), neck.Request{Kind: neck.KindName, Host: "evil.example\n"}); err != nil {
 		t.Error(err)
 	} else {
 		_ = denied.Close()

@@ -165,6 +165,8 @@ func (l *launch) upward(ctx context.Context, what step) error {
 		return client.StartTask(ctx, l.plan.Name)
 	case stepNeck:
 		return l.openNeck(ctx)
+	case stepFence:
+		return l.proveFence(ctx)
 	default:
 		return fmt.Errorf("step %q does not lead up: %w", what, errdefs.ErrInvalidArgument)
 	}
@@ -190,7 +192,7 @@ func (l *launch) supervise(ctx context.Context) error {
 		Log:        l.log(),
 		Config: supervise.Config{
 			ID: l.id.String(), Run: l.run, State: l.state, UID: int(l.user.host),
-			Hosts: l.plan.Egress, Anthropic: l.plan.Anthropic, Credential: l.secrets.Credential.Reveal(),
+			Hosts: l.plan.Egress, Ask: l.plan.Ask, Anthropic: l.plan.Anthropic, Credential: l.secrets.Credential.Reveal(),
 			Routes: routeConfigs(l.plan.Routes, l.secrets), DLP: l.plan.DLP, Env: envSecrets(l.plan, l.secrets),
 			SSH: supervise.SSHKeys(l.plan, l.secrets), Discard: l.plan.Discard, Backend: encoded,
 		},

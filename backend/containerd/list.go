@@ -43,8 +43,9 @@ func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Sta
 		Created: record.CreatedAt,
 	}
 	if id, err := idOf(record); err == nil {
+		where := b.layout.bottle(id)
 		status.ID = id.String()
-		status.Workspace = b.layout.bottle(id).place(backend.PlaceWorkspace)
+		status.Workspace, status.Fence = where.place(backend.PlaceWorkspace), where.proof()
 	}
 	alive, err := b.held(record)
 	if err != nil {
@@ -95,7 +96,7 @@ func (b *Backend) kept(known map[string]bool) ([]backend.Status, error) {
 		}
 		status := backend.Status{
 			Name: id.Handle(), ID: id.String(), Phase: backend.PhaseKept, Created: info.ModTime(),
-			Workspace: where.place(backend.PlaceWorkspace),
+			Workspace: where.place(backend.PlaceWorkspace), Fence: where.proof(),
 		}
 		if err != nil {
 			status.Message = err.Error()

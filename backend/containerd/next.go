@@ -16,6 +16,7 @@ type seen struct {
 	snapshot    bool
 	task        taskPhase
 	neck        bool
+	fence       bool // proved from inside
 	provisioned bool
 	leftovers   bool // processes, cgroups, mounts outside containerd's books
 	state       bool // directory, with nothing in it worth keeping
@@ -38,10 +39,12 @@ func (s *seen) done(done step) {
 		s.provisioned = true
 	case stepNeck:
 		s.neck = true
+	case stepFence:
+		s.fence = true
 	case stepMark:
 		s.marked = true
 	case stepKill:
-		s.task, s.neck = taskAbsent, false
+		s.task, s.neck, s.fence = taskAbsent, false, false
 	case stepSweep:
 		s.leftovers = false
 	case stepUnsnapshot:
@@ -75,6 +78,7 @@ const (
 	stepStart      step = "start task"
 	stepProvision  step = "provision"
 	stepNeck       step = "open neck"
+	stepFence      step = "prove fence"
 	stepMark       step = "mark record"
 	stepKill       step = "remove task"
 	stepSweep      step = "remove leftovers"
@@ -113,6 +117,8 @@ func nextUp(s seen) []step {
 		steps = append(steps, stepStart)
 	case s.supervisor && !s.neck:
 		steps = append(steps, stepNeck)
+	case s.neck && !s.fence:
+		steps = append(steps, stepFence)
 	}
 	return steps
 }

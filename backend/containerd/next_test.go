@@ -13,12 +13,12 @@ import (
 
 // everySeen calls f with every state that can be observed.
 func everySeen(f func(seen)) {
-	for bits := range 1 << 9 {
+	for bits := range 1 << 10 {
 		for phase := taskAbsent; phase <= taskStopped; phase++ {
 			bit := func(n int) bool { return bits&(1<<n) != 0 }
 			f(seen{
 				record: bit(0), supervisor: bit(1), snapshot: bit(2), neck: bit(3), provisioned: bit(4),
-				leftovers: bit(5), run: bit(6), state: bit(7), marked: bit(8), task: phase,
+				leftovers: bit(5), run: bit(6), state: bit(7), marked: bit(8), fence: bit(9), task: phase,
 			})
 		}
 	}
@@ -50,7 +50,7 @@ func TestI1EveryStateLeadsDownToNothing(t *testing.T) {
 
 func TestNextUpEndsRunningAndProvisioned(t *testing.T) {
 	end := walk(t, wishUp, seen{record: true, run: true, state: true})
-	if end.task != taskRunning || !end.neck || !end.provisioned || !end.supervisor || !end.snapshot {
+	if end.task != taskRunning || !end.neck || !end.fence || !end.provisioned || !end.supervisor || !end.snapshot {
 		t.Fatalf("up ends with %+v", end)
 	}
 }
@@ -113,7 +113,7 @@ func TestReconcileDoesEachStepOnce(t *testing.T) {
 			t.Errorf("%s was done %d times", what, n)
 		}
 	}
-	if fmt.Sprint(len(count)) != "6" {
+	if fmt.Sprint(len(count)) != "7" {
 		t.Errorf("steps done: %v", count)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/claude-bottle/claude-bottle/runtime"
-	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 )
@@ -90,15 +89,7 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := supervise.Hosts(bottle.Egress, bottle.SSH)
-	if err != nil {
-		return nil, err
-	}
-	reach, err := supervise.ReachWarnings(hosts, spec.Lookup)
-	if err != nil {
-		return nil, err
-	}
-	routes, err := supervise.Routes(bottle.Credentials)
+	reach, err := planReach(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -124,14 +115,15 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 		Inputs:    things.Inputs,
 		Workspace: things.Workspace,
 		Env:       append(env, terminalEnvironment(spec)...),
-		Egress:    hosts,
+		Egress:    reach.hosts,
 		SSH:       things.SSH,
+		Ask:       reach.ask,
 		Anthropic: api,
-		Routes:    routes,
+		Routes:    reach.routes,
 		DLP:       bottle.DLP,
 		Limits:    spec.Limits,
 		Command:   command(spec),
-		Warnings:  slices.Concat(things.Warnings, reach, warnings(spec, choice, api.Credential), routeWarnings(routes, hosts)),
+		Warnings:  slices.Concat(things.Warnings, reach.warnings, warnings(spec, choice, api.Credential)),
 
 		RemoteControl: spec.RemoteControl,
 		Debug:         bottle.Debug,

@@ -21,6 +21,30 @@ func (b *bottle) Report(ctx context.Context) (backend.Report, error) {
 	return b.supervisor.Report(ctx)
 }
 
+// reach is where a bottle may get, as planned.
+type reach struct {
+	hosts    []backend.PlanHost
+	ask      *backend.PlanAsk
+	routes   []backend.PlanRoute
+	warnings []string
+}
+
+func planReach(spec backend.Spec) (r reach, err error) {
+	bottle := spec.Manifest.Bottle
+	if r.hosts, err = supervise.Hosts(bottle.Egress, bottle.SSH); err != nil {
+		return r, err
+	}
+	if r.ask, err = supervise.Ask(bottle.Egress); err != nil {
+		return r, err
+	}
+	if r.routes, err = supervise.Routes(bottle.Credentials); err != nil {
+		return r, err
+	}
+	warnings, err := supervise.ReachWarnings(r.hosts, spec.Lookup)
+	r.warnings = append(warnings, routeWarnings(r.routes, r.hosts)...)
+	return r, err
+}
+
 // routeConfigs are the planned routes with their secrets, for the supervisor.
 func routeConfigs(routes []backend.PlanRoute, secrets backend.Secrets) []supervise.RouteConfig {
 	configs := make([]supervise.RouteConfig, 0, len(routes))

@@ -14,9 +14,9 @@ import (
 func asideServer(t *testing.T) (server *nameServer, address string, host *asked) {
 	t.Helper()
 	n, host := newTestNames(t, neck.Name{Host: "example.com"}, neck.Name{Host: "wild.example", Suffix: true})
-	server, err := newNameServer("127.0.0.1:0", n, host.open)
+	server, err := newNameServer("127.0.0.1:0", n, host.open, new(underway))
 	for errors.Is(err, syscall.EADDRINUSE) { // free for UDP, but not for TCP
-		server, err = newNameServer("127.0.0.1:0", n, host.open)
+		server, err = newNameServer("127.0.0.1:0", n, host.open, new(underway))
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,10 @@ type bottle struct {
 	reaper *reaper
 	names  *names
 	ssh    *sshAgent
+	// telling are words to the host about names.
+	telling underway
+	// pastNeck waits for the outcome of what was tried past the neck.
+	pastNeck func() error
 }
 
 func newBottle(socket string) *bottle {
@@ -34,9 +38,10 @@ func (b *bottle) run(ctx context.Context) error {
 	open := func(request neck.Request) (neck.Stream, error) { return b.guest.Open(ctx, request) }
 	b.names = newNames(newTunnels(func(request neck.Request) (neck.Stream, func() error, error) { return b.guest.Begin(ctx, request) }))
 	b.ssh = newSSHAgent(open)
+	b.pastNeck = tryPastNeck(ctx)
 	b.reaper = newReaper()
 	defer b.reaper.close()
-	server, err := newNameServer("127.0.0.1:53", b.names, open)
+	server, err := newNameServer("127.0.0.1:53", b.names, open, &b.telling)
 	if err != nil {
 		// A bottle without names still answers -p; say why it is mute.
 		fmt.Fprintln(os.Stderr, "bottle-init: answer DNS:", err)
@@ -61,6 +66,17 @@ func (b *bottle) fromHost(ctx context.Context, request neck.Request, stream neck
 		if err := b.ssh.set(request.Names.SSHAgent); err != nil {
 			// As without names: a bottle without its agent still works.
 			fmt.Fprintln(os.Stderr, "bottle-init:", err)
+		}
+		_ = stream.Accept()
+		_ = stream.Close()
+	case neck.KindFence:
+		err := fmt.Errorf("no fence: %w", errdefs.ErrInvalidArgument)
+		if request.Fence != nil {
+			err = b.fence(ctx, *request.Fence)
+		}
+		if err != nil {
+			_ = stream.Refuse(err)
+			return
 		}
 		_ = stream.Accept()
 		_ = stream.Close()

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	answerTTL  = 5    // seconds; an address of a wildcard may pass on
-	maxDenials = 256  // denied names that are remembered as told
-	maxPacket  = 1232 // bytes of an answer over UDP, as the DNS flag day has it
+	answerTTL = 5    // seconds; an address of a wildcard may pass on
+	maxTold   = 256  // names that are remembered as told
+	maxPacket = 1232 // bytes of an answer over UDP, as the DNS flag day has it
 )
 
 var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -27,17 +27,18 @@ type nameServer struct {
 	names   *names
 	open    opener
 	told    *lru.Cache[string, struct{}]
+	telling *underway
 	servers []*dns.Server
 	group   sync.WaitGroup
 }
 
 // newNameServer listens on the address, over UDP and TCP.
-func newNameServer(address string, names *names, open opener) (*nameServer, error) {
-	told, err := lru.New[string, struct{}](maxDenials)
+func newNameServer(address string, names *names, open opener, telling *underway) (*nameServer, error) {
+	told, err := lru.New[string, struct{}](maxTold)
 	if err != nil {
-		return nil, fmt.Errorf("remember denials: %w", err)
+		return nil, fmt.Errorf("remember names: %w", err)
 	}
-	s := &nameServer{names: names, open: open, told: told}
+	s := &nameServer{names: names, open: open, told: told, telling: telling}
 	packets, err := net.ListenPacket("udp4", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for DNS: %w", err)
@@ -88,13 +89,15 @@ func (s *nameServer) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 	}
 	asked := question.Question[0]
 	address, ok := s.names.lookup(asked.Name)
-	switch {
-	case canonical(asked.Name) == "localhost":
+	switch name := canonical(asked.Name); {
+	case name == "localhost":
 		address, ok = localhost, true
-	case !ok:
+	case ok:
+		s.tell(name)
+	default:
 		answer.Rcode = dns.RcodeNameError
 		if !s.aside(answer, asked) {
-			s.tell(canonical(asked.Name))
+			s.tell(name)
 		}
 	}
 	if ok && asked.Qtype == dns.TypeA {
@@ -106,14 +109,16 @@ func (s *nameServer) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 	_ = w.WriteMsg(answer)
 }
 
-// tell lets the host know of a denied name, once, so that the user can see what
-// the agent wanted. It never delays an answer.
+// tell lets the host know of a name, once, so that the user can see what the
+// agent wanted. It never delays an answer.
 func (s *nameServer) tell(name string) {
 	if known, _ := s.told.ContainsOrAdd(name, struct{}{}); known {
 		return
 	}
+	s.telling.begin()
 	s.group.Go(func() {
-		stream, err := s.open(neck.Request{Kind: neck.KindDenied, Host: name})
+		defer s.telling.end()
+		stream, err := s.open(neck.Request{Kind: neck.KindName, Host: name})
 		if err == nil {
 			_ = stream.Close()
 		}

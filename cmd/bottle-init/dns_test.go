@@ -47,11 +47,11 @@ func FuzzQuestion(f *testing.F) {
 		if question.Unpack(packet) != nil {
 			return
 		}
-		told, err := lru.New[string, struct{}](maxDenials)
+		told, err := lru.New[string, struct{}](maxTold)
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := &nameServer{names: n, open: (&asked{}).open, told: told}
+		server := &nameServer{names: n, open: (&asked{}).open, told: told, telling: new(underway)}
 		reply := &replies{}
 		server.ServeDNS(reply, question)
 		server.group.Wait()

@@ -59,6 +59,7 @@ func (b *bottle) session(ctx context.Context, request *neck.SessionRequest, stre
 		status = running.hangUp()
 	}
 	running.drain()
+	b.telling.settle()
 	_ = client.Exit(neck.ExitStatus{Code: exitCode(status)})
 	_ = stream.Close()
 	// The client ends its side once it has read the exit.

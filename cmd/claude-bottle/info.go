@@ -78,6 +78,9 @@ func (a *application) printInfo(m *backend.Manifest, limits backend.Limits) erro
 	if m.Bottle.Egress.Mode == backend.EgressOpen {
 		row("egress", "open: every public host")
 	}
+	if m.Bottle.Egress.Mode == backend.EgressAsk {
+		row("egress", "other public hosts are asked for")
+	}
 	for _, entry := range m.Bottle.SSH {
 		how := ", which stays outside"
 		if entry.Copy {

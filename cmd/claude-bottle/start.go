@@ -222,6 +222,7 @@ func (a *application) end(ctx context.Context, bottle backend.Bottle, plan *back
 			printUnsaved(a.err, unsaved)
 		}
 	}
+	a.hint(ctx, bottle, plan)
 	return bottle.Close(ctx)
 }
 

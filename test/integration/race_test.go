@@ -57,8 +57,8 @@ func ends(t *testing.T, ended chan *contender) *contender {
 	}
 }
 
-// loop runs a command again and again until done, and wants it to succeed.
-func loop(t *testing.T, u *bottletest.User, done chan struct{}, args ...string) {
+// again runs a command again and again until done, and wants it to succeed.
+func again(t *testing.T, u *bottletest.User, done chan struct{}, args ...string) {
 	for {
 		select {
 		case <-done:
@@ -84,7 +84,7 @@ func TestF21_F22_StartsCleanupsAndListsAtOnce(t *testing.T) {
 		stop := sync.OnceFunc(func() { close(done); loops.Wait() })
 		defer stop()
 		for _, args := range [][]string{{"cleanup", "--yes"}, {"cleanup", "--yes"}, {"list", "-o", "json"}} {
-			loops.Go(func() { loop(t, u, done, args...) })
+			loops.Go(func() { again(t, u, done, args...) })
 		}
 		for round := range 4 {
 			compete(t, u, runtime, round%2 == 0)
