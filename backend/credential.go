@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"context"
 	"net/url"
 	"slices"
 	"time"
@@ -110,30 +109,4 @@ type PlanRoute struct {
 type RouteSecret struct {
 	Secret  Secret
 	Expires time.Time // zero: never
-}
-
-// RefusedCredential is a secret that its upstream did not take.
-type RefusedCredential struct {
-	Route  string `json:"route"`
-	Source string `json:"source"` // such as env:GITHUB_TOKEN
-	Status int    `json:"status"` // of the upstream's answer
-}
-
-// Leak is what a request of a route held: a rule's name, or where a secret is from.
-type Leak struct {
-	Route   string `json:"route"`
-	What    string `json:"what"`
-	Blocked bool   `json:"blocked"`
-}
-
-// Report is what a bottle's end of the network has to say to its user.
-type Report struct {
-	Refused []RefusedCredential `json:"refused,omitempty"`
-	Leaks   []Leak              `json:"leaks,omitempty"`
-}
-
-// Reporter is a Bottle that can tell what became of its requests.
-type Reporter interface {
-	// Report is asked for while the bottle lives.
-	Report(ctx context.Context) (Report, error)
 }

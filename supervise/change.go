@@ -56,8 +56,8 @@ func (s *supervisor) egress(ctx context.Context, request neck.Request, stream ne
 		answer, err = s.approve(ctx, request)
 	case kindPending:
 		answer = s.policy.policy.Pending()
-	case kindDenials:
-		answer = s.policy.denials.Sum()
+	case kindReport:
+		answer = s.policy.report()
 	case kindFence:
 		answer, err = s.proved(ctx)
 	case kindTest:

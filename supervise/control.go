@@ -84,8 +84,6 @@ func (s *supervisor) fromClient(ctx context.Context, request neck.Request, strea
 		err = s.ready(ctx, stream)
 	case kindDown:
 		err = s.down(ctx, stream)
-	case kindReport:
-		err = s.answerReport(stream)
 	case neck.KindSession:
 		err = s.session(ctx, request, stream)
 	case kindFollow:

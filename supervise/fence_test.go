@@ -98,9 +98,9 @@ func TestT33_TheFenceIsProvedByWhatTheHostHasSeen(t *testing.T) {
 			if err != nil || len(proof.Denied) != 2 || len(proof.Allowed) != 1 {
 				t.Errorf("got %+v, %v", proof, err)
 			}
-			denials, err := r.client.Denials(t.Context())
-			if err != nil || len(denials.Hosts) != 0 {
-				t.Errorf("the try counts as denied: %+v, %v", denials, err)
+			report, err := r.client.Report(t.Context())
+			if err != nil || len(report.Denials.Hosts) != 0 {
+				t.Errorf("the try counts as denied: %+v, %v", report, err)
 			}
 		})
 	}

@@ -2,9 +2,6 @@ package supervise
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 	"slices"
 	"sync"
 
@@ -14,9 +11,6 @@ import (
 
 // kindReport asks for what there is to say to the user, as JSON.
 const kindReport neck.Kind = "report"
-
-// maxReport bounds a report, in bytes.
-const maxReport = 1 << 20
 
 // notes gather what the user should hear at the end of a session. What the
 // bottle can add to them is bounded.
@@ -47,39 +41,18 @@ func (n *notes) leaked(route, what string, blocked bool) {
 	}
 }
 
-// write writes the report as it is now.
-func (n *notes) write(w io.Writer) error {
-	n.mu.Lock()
-	data, err := json.Marshal(n.report)
-	n.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("encode report: %w", err)
+// report is what there is to say so far.
+func (g *gate) report() backend.Report {
+	g.notes.mu.Lock()
+	defer g.notes.mu.Unlock()
+	return backend.Report{
+		Refused: slices.Clone(g.notes.report.Refused), Leaks: slices.Clone(g.notes.report.Leaks), Denials: g.denials.Sum(),
 	}
-	_, err = w.Write(data)
-	return err
-}
-
-// answerReport answers a client that asks for the report.
-func (s *supervisor) answerReport(stream neck.Stream) error {
-	defer func() { _ = stream.Close() }()
-	if err := stream.Accept(); err != nil {
-		return err
-	}
-	return s.policy.notes.write(stream)
 }
 
 // Report asks what there is to say to the user. It is asked before Down.
 func (c *Client) Report(ctx context.Context) (backend.Report, error) {
 	var report backend.Report
-	stream, err := c.conn.Open(ctx, neck.Request{Kind: kindReport})
-	if err != nil {
-		return report, fmt.Errorf("ask for report: %w", err)
-	}
-	defer func() { _ = stream.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
-	defer stop()
-	if err := json.NewDecoder(io.LimitReader(stream, maxReport)).Decode(&report); err != nil {
-		return report, fmt.Errorf("read report: %w", err)
-	}
-	return report, nil
+	err := c.egress(ctx, neck.Request{Kind: kindReport}, &report)
+	return report, err
 }

@@ -213,7 +213,6 @@ func (a *application) afterSignal(ctx context.Context, err error) error {
 func (a *application) end(ctx context.Context, bottle backend.Bottle, plan *backend.Plan) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	a.printReport(ctx, bottle)
 	if unsaver, ok := bottle.(backend.Unsaver); ok && !plan.Discard {
 		unsaved, err := unsaver.Unsaved(ctx)
 		if err != nil {
@@ -222,7 +221,7 @@ func (a *application) end(ctx context.Context, bottle backend.Bottle, plan *back
 			printUnsaved(a.err, unsaved)
 		}
 	}
-	a.hint(ctx, bottle, plan)
+	a.printReport(ctx, bottle, plan)
 	return bottle.Close(ctx)
 }
 

@@ -16,23 +16,40 @@ const (
 	hintLetter = 64 // of one name
 )
 
-// hint says in one line what the bottle was denied, and where it is allowed.
-func (a *application) hint(ctx context.Context, bottle backend.Bottle, plan *backend.Plan) {
-	denied, ok := bottle.(backend.Denied)
-	if !ok || a.quiet {
+// printReport says what the bottle's end of the network has to say, one line each.
+func (a *application) printReport(ctx context.Context, bottle backend.Bottle, plan *backend.Plan) {
+	reporter, ok := bottle.(backend.Reporter)
+	if !ok {
 		return
 	}
-	denials, err := denied.Denials(ctx)
+	report, err := reporter.Report(ctx)
 	if err != nil {
-		log.G(ctx).WithError(err).Debug("no hint")
+		log.G(ctx).WithError(err).Debug("ask for report") // the bottle may be gone
 		return
 	}
-	if line := hintLine(denials, plan.Files); line != "" {
+	for _, leak := range report.Leaks {
+		what := "was sent"
+		if leak.Blocked {
+			what = "was refused"
+		}
+		_, _ = fmt.Fprintf(a.err, "claude-bottle: a request to http://%s.bottle that holds a secret (%s) %s: see egress.jsonl\n",
+			backend.Printable(leak.Route), backend.Printable(leak.What), what)
+	}
+	for _, refused := range report.Refused {
+		who := "the upstream of route " + refused.Route
+		if refused.Route == "anthropic" {
+			who = "the API"
+		}
+		_, _ = fmt.Fprintf(a.err, "claude-bottle: %s refused the credential from %s (%d): renew it, then start again\n",
+			backend.Printable(who), backend.Printable(refused.Source), refused.Status)
+	}
+	if line := hintLine(report.Denials, plan.Files); line != "" && !a.quiet {
 		_, _ = fmt.Fprintln(a.err, line)
 	}
 }
 
-// hintLine is "" when nothing was denied.
+// hintLine says in one line what the bottle was denied, and where it is allowed;
+// it is "" when nothing was.
 func hintLine(denials backend.Denials, files []backend.ManifestFile) string {
 	if len(denials.Hosts) == 0 {
 		return ""
