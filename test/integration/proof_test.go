@@ -25,12 +25,12 @@ func TestT33_EachLaunchProvesItsFence(t *testing.T) {
 		}
 		t.Logf("it took %d µs", proof.Micros)
 		denied, answered := false, false
-		for _, event := range events(t, u) {
+		for _, event := range logged(t, u) {
 			denied = denied || event.Kind == "fence" && event.Host == proof.Denied[1] && !event.Allowed
 			answered = answered || event.Kind == "fence" && event.Host == proof.Allowed[0] && event.Method == "GET"
 		}
 		if !denied || !answered {
-			t.Errorf("the tries are not in the log: %+v", events(t, u))
+			t.Errorf("the tries are not in the log: %+v", logged(t, u))
 		}
 		if requests := u.API.Requests(); len(requests) != 0 {
 			t.Errorf("the API was asked: %+v", requests)

@@ -117,6 +117,12 @@ func events(t *testing.T, u *bottletest.User) []egress.Event {
 	t.Helper()
 	// A connection is logged once it has ended: all are when nobody is left who could.
 	bottletest.Eventually(t, "the supervisors end", func() bool { return len(u.Supervisors()) == 0 })
+	return logged(t, u)
+}
+
+// logged are the lines so far.
+func logged(t *testing.T, u *bottletest.User) []egress.Event {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(u.Root, "*", "bottles", "*", "egress.jsonl"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("audit logs are %v, %v", files, err)
