@@ -90,7 +90,7 @@ func withFault(t *testing.T, u *bottletest.User, line, wrong string) {
 
 func TestT33_ABottleWhoseFenceDoesNotHoldIsTakenDown(t *testing.T) {
 	for _, fault := range []struct{ name, line, wrong, said string }{
-		{"PID 1 only says that it tried", "return group.Wait()", "return nil", "no connection to a host that is not allowed was refused here"},
+		{"PID 1 only says that it tried", "group.Go(func() error { return b.tryDenied(ctx, tries.Denied) })", "", "no connection to a host that is not allowed was refused here"},
 		{"what is denied is open", "Host: name, Port: 443", "Host: \"allowed.example.invalid\", Port: 443", "was not refused by a rule"},
 		{"there is a network", `conn, err := dialer.DialContext(ctx, "tcp", address)`,
 			`listener, _ := net.Listen("tcp4", "127.0.0.1:0"); conn, err := dialer.DialContext(ctx, "tcp", listener.Addr().String())`, "can be reached past the neck"},

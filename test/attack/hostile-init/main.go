@@ -105,6 +105,9 @@ func (a *attacker) greet() (net.Conn, error) {
 // answer says yes to all that the host wants, and uses its one session.
 func (a *attacker) answer(ctx context.Context, request neck.Request, stream neck.Stream) {
 	defer func() { _ = stream.Close() }()
+	if request.Kind == neck.KindFence && request.Fence != nil {
+		a.pretend(ctx, *request.Fence)
+	}
 	if stream.Accept() != nil || request.Kind != neck.KindSession {
 		return
 	}
@@ -115,6 +118,20 @@ func (a *attacker) answer(ctx context.Context, request neck.Request, stream neck
 		status.Code = 1
 	}
 	_ = command.Exit(status)
+}
+
+// pretend does what the host wants to see before it starts claude.
+func (a *attacker) pretend(ctx context.Context, tries neck.FenceRequest) {
+	if stream, err := a.link.Open(ctx, neck.Request{Kind: neck.KindDial, Host: tries.Denied, Port: 443}); err == nil {
+		_ = stream.Close()
+	}
+	stream, err := a.link.Open(ctx, neck.Request{Kind: neck.KindDial, Host: tries.Open, Port: tries.Port})
+	if err != nil {
+		return
+	}
+	defer func() { _ = stream.Close() }()
+	_, _ = fmt.Fprintf(stream, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", tries.Path, tries.Open)
+	_, _ = io.Copy(io.Discard, stream)
 }
 
 func (a *attacker) tryAll(ctx context.Context, printer *json.Encoder) error {
