@@ -20,6 +20,8 @@ func (a *application) egressCommand() *cobra.Command {
   claude-bottle egress allow claude example.com
   claude-bottle egress deny claude example.com`,
 		Args: cobra.NoArgs,
+		// So that cobra looks at the arguments: a verb that isn't one is an error.
+		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(
 		a.egressLogCommand(), a.egressTestCommand(), a.egressAllowCommand(), a.egressDenyCommand(),

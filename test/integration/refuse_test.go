@@ -35,6 +35,7 @@ func TestBadInputNamesTheThingAndTheRemedy(t *testing.T) {
 		code int
 		want []string
 	}{
+		"no verb of egress":    {[]string{"egress", "alow"}, nil, 2, []string{`unknown command "alow" for "claude-bottle egress"`}},
 		"no verb":              {[]string{"strt"}, nil, 2, []string{`unknown command "strt"`, "Did you mean this? start", "See 'claude-bottle --help'"}},
 		"no agent":             {[]string{"start"}, nil, 125, []string{"takes the name of one agent", "claude-bottle start --help"}},
 		"two agents":           {[]string{"start", "a", "b"}, nil, 125, []string{"arguments for claude stand after --"}},
