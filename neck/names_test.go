@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 
@@ -66,4 +67,13 @@ func TestNewNamesGoToTheLinkThatIsAndToThoseThatCome(t *testing.T) {
 	_ = conns[0].Close() // the link; lines come after it
 	mu.Unlock()
 	waitFor(t, func() bool { return seen() == "[first second third]" })
+}
+
+func TestTheKindOfAnErrorIsSaidOnce(t *testing.T) {
+	for _, far := range []error{fmt.Errorf("nothing is held: %w", errdefs.ErrNotFound), fmt.Errorf("%w: so it is", errdefs.ErrPermissionDenied)} {
+		near := farError(far.Error(), classOf(far))
+		if got := strings.Count(near.Error(), "not found"); errdefs.IsNotFound(far) != errdefs.IsNotFound(near) || got > 1 {
+			t.Errorf("%v arrives as %v", far, near)
+		}
+	}
 }

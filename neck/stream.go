@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,11 +68,11 @@ func classOf(err error) string {
 	return ""
 }
 
-// farError rebuilds an error of the far end.
+// farError rebuilds an error of the far end, whose text mostly ends with its kind.
 func farError(text, class string) error {
 	for _, known := range classes {
 		if known.name == class {
-			return fmt.Errorf("%s: %w", text, known.kind)
+			return fmt.Errorf("%s: %w", strings.TrimSuffix(text, ": "+known.kind.Error()), known.kind)
 		}
 	}
 	return errors.New(text)

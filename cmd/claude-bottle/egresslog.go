@@ -89,16 +89,12 @@ func printEventHeader(w io.Writer) error {
 
 // printEvent shows an event as one line of printable ASCII.
 func printEvent(w io.Writer, event egress.Event) error {
-	decision := "denied"
-	if event.Allowed {
-		decision = "allowed"
-	}
 	sent, received, took := "-", "-", "-"
 	if event.Kind == egress.KindDial {
 		sent, received = backend.Bytes(event.Sent), backend.Bytes(event.Received)
 		took = (time.Duration(event.Millis) * time.Millisecond).String()
 	}
-	cells := []string{event.Time.UTC().Format(time.RFC3339), decision, eventSubject(event), event.Rule, sent, received, took, event.Reason}
+	cells := []string{event.Time.UTC().Format(time.RFC3339), eventDecision(event), eventSubject(event), event.Rule, sent, received, took, event.Reason}
 	shown := make([]any, len(cells))
 	for i, cell := range cells {
 		if cell == "" {
@@ -110,6 +106,20 @@ func printEvent(w io.Writer, event egress.Event) error {
 	fmt.Fprintf(&line, eventRow, shown...)
 	_, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " \n"))
 	return err
+}
+
+// eventDecision is what was decided, if anything was.
+func eventDecision(event egress.Event) string {
+	switch {
+	case event.Kind == egress.KindAsk:
+		return "held"
+	case event.Kind == egress.KindFence:
+		return "proof"
+	case event.Allowed:
+		return "allowed"
+	default:
+		return "denied"
+	}
 }
 
 // eventSubject is what the event is about.
