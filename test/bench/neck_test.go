@@ -129,7 +129,7 @@ func follow(t *testing.T, command *exec.Cmd, address string) *transfers {
 // throughNeck runs the client in a bottle.
 func throughNeck(t *testing.T, u *bottletest.User, runtime, client string, port int) *transfers {
 	t.Helper()
-	name, address := ownName(t)
+	name, address := bottletest.OwnName(t)
 	program, err := os.ReadFile(client)
 	if err != nil {
 		t.Fatal(err)
@@ -146,20 +146,6 @@ env: {FAKE_CLAUDE_RUN: ./transfer}
 `, containerdtest.TestImage, name, port, name, address))
 	command := u.Command("start", "tester", "--yes", "--cwd", "--quiet", "--runtime", runtime)
 	return follow(t, command, fmt.Sprintf("%s:%d", name, port))
-}
-
-// ownName is this machine's name, by which its resolver finds an address of it.
-func ownName(t *testing.T) (name, address string) {
-	t.Helper()
-	name, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := net.DefaultResolver.LookupIP(t.Context(), "ip4", name)
-	if err != nil {
-		t.Fatalf("this machine's own name must resolve, as by a line in /etc/hosts: %v", err)
-	}
-	return strings.ToLower(name), found[0].String()
 }
 
 // throughVeth runs the client in a plain container with one end of a veth pair.

@@ -24,7 +24,7 @@ func (b *busy) pends(host string, port uint16) {
 
 func TestAnUnknownHostIsAskedFor(t *testing.T) {
 	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
-		name, address := ownName(t)
+		name, address := bottletest.OwnName(t)
 		secure, plain := serve(t, address+":443", true), serve(t, address+":80", false)
 		asks := func(wait string) string {
 			return fmt.Sprintf("egress: {mode: ask, askTimeout: %s, private: [{host: %s, range: %s/32}]}", wait, name, address)

@@ -130,7 +130,7 @@ const answered = "the far end answers"
 
 func TestT41_WhatABottleReachesIsSeenAndChangedWhileItRuns(t *testing.T) {
 	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
-		name, address := ownName(t)
+		name, address := bottletest.OwnName(t)
 		known, added := serve(t, address+":0", true), serve(t, address+":0", true)
 		target := name + ":" + portOf(added)
 		b := occupied(t, u, runtime, fmt.Sprintf("egress: {allow: [\"%s:%s\"], private: [{host: %s, range: %s/32}]}", name, portOf(known), name, address))

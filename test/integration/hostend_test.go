@@ -97,7 +97,7 @@ func workspaces(t *testing.T, u *bottletest.User, name, file string) []string {
 func TestT41_WithoutTheHostsEndNothingIsDialled(t *testing.T) {
 	const count = 20
 	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
-		host, address := ownName(t)
+		host, address := bottletest.OwnName(t)
 		far := newGreeter(t, address+":0")
 		_, port, _ := net.SplitHostPort(far.Addr().String())
 		program(t, u)

@@ -98,20 +98,6 @@ func serve(t *testing.T, address string, secure bool) *server {
 	return s
 }
 
-// ownName is this machine's name, by which its resolver finds an address of it.
-func ownName(t *testing.T) (name, address string) {
-	t.Helper()
-	name, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := net.DefaultResolver.LookupIP(t.Context(), "ip4", name)
-	if err != nil {
-		t.Fatalf("this machine's own name must resolve, as by a line in /etc/hosts: %v", err)
-	}
-	return strings.ToLower(name), found[0].String()
-}
-
 // events are the lines of the audit log of bottles that are gone but for it.
 func events(t *testing.T, u *bottletest.User) []egress.Event {
 	t.Helper()
@@ -148,7 +134,7 @@ func logged(t *testing.T, u *bottletest.User) []egress.Event {
 
 func TestT35_T39_T40_WhatIsSaidOnAllowedConnectionsIsChecked(t *testing.T) {
 	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
-		name, address := ownName(t)
+		name, address := bottletest.OwnName(t)
 		secure, other := serve(t, address+":443", true), serve(t, address+":0", true)
 		plain := serve(t, address+":80", false)
 		_, port, _ := net.SplitHostPort(other.Addr().String())
@@ -233,7 +219,7 @@ func TestT35_T39_T40_WhatIsSaidOnAllowedConnectionsIsChecked(t *testing.T) {
 
 func TestAnOpenBottleAnswersAnyNameAndStillDialsNothingPrivate(t *testing.T) {
 	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
-		name, address := ownName(t)
+		name, address := bottletest.OwnName(t)
 		secure := serve(t, address+":443", true)
 		said, all := attacks(t, u, runtime, "reach tls:"+name+":443:"+name+" tls:localhost:443:localhost tls:nowhere.invalid:443:nowhere.invalid tls:does-not-exist.example:443:x; echo work > kept.txt", "egress: {mode: open}")
 		if len(said) != 4 || strings.Contains(all, "the far end answers") || secure.bytes() != 0 {

@@ -43,7 +43,7 @@ run apt.denied apt-get -o Dir::State=/tmp/apt -o Dir::Cache=/tmp/apt/cache -o Di
 `
 
 func TestT36_T37_F31_ToolsAreToldAtOnceThatTheyGetNowhere(t *testing.T) {
-	name, address := ownName(t)
+	name, address := bottletest.OwnName(t)
 	onEachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		secure, plain := serve(t, address+":0", true), serve(t, address+":0", false)
 		_, securePort, _ := net.SplitHostPort(secure.Addr().String())

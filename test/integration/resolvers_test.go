@@ -44,7 +44,7 @@ python3 /tmp/ask.py $NAME
 `
 
 func TestT36_ResolversGetWhatToolsNeedAndNoDenialIsLogged(t *testing.T) {
-	name, address := ownName(t)
+	name, address := bottletest.OwnName(t)
 	onEachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		said := script(t, u, runtime, toOwn(name, address, name), "NAME="+name+resolvers)
 		bottletest.Contains(t, said, "getent: one ", "node a: true\n", "node aaaa: \"ENODATA\"\n", "node txt: \"ENODATA\"\n", "node srv: \"ENOTFOUND\"\n",

@@ -26,7 +26,7 @@ type sshUser struct {
 func newSSHUser(t *testing.T) *sshUser {
 	t.Helper()
 	u := &sshUser{User: newImageUser(t), key: newKeyPair(t), repository: newRepository(t)}
-	u.name, u.address = ownName(t)
+	u.name, u.address = bottletest.OwnName(t)
 	u.named, u.other = startSSHD(t, u.address, u.key), startSSHD(t, u.address, u.key)
 	u.Write("home/.ssh/deploy", string(u.key.file))
 	standIn, err := os.ReadFile("../../hack/image/fake-claude.sh")

@@ -44,7 +44,7 @@ func echo(secureURL string) http.Handler {
 }
 
 func TestT40_CurlSpeaksHTTPAsItLikes(t *testing.T) {
-	name, address := ownName(t)
+	name, address := bottletest.OwnName(t)
 	onEachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		certificate := bottletest.Certificate(t, filepath.Join(u.Cwd, "ca.crt"), name)
 		handler := echo("https://" + name)
@@ -158,7 +158,7 @@ func pip(t *testing.T, u *bottletest.User) {
 }
 
 func TestT35_PipDownloadsFromANamedPrivateIndex(t *testing.T) {
-	name, address := ownName(t)
+	name, address := bottletest.OwnName(t)
 	onEachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		certificate := bottletest.Certificate(t, filepath.Join(u.Cwd, "ca.crt"), name)
 		index := packageIndex(t)
@@ -183,7 +183,7 @@ PYTHONPATH=/tmp/secure/lamp-1.0-py3-none-any.whl python3 -c 'import lamp; print(
 }
 
 func TestT35_GitClonesAndPushesOverHTTPSToAnAllowedHost(t *testing.T) {
-	name, address := ownName(t)
+	name, address := bottletest.OwnName(t)
 	const token = "agents-own-7b21"
 	onEachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		certificate := bottletest.Certificate(t, filepath.Join(u.Cwd, "ca.crt"), name)
