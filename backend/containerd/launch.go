@@ -82,7 +82,7 @@ func (b *Backend) makeWay(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		alive, err := b.held(record)
+		alive, err := b.lives(ctx, record)
 		if err != nil {
 			return err
 		}

@@ -125,3 +125,30 @@ func TestF22_ALivingBottleKeepsItsNameFromASweep(t *testing.T) {
 	defer taken.release()
 	wants(false, "it is dead and being taken down")
 }
+
+// TestF1_AHolderThatIsDyingIsNoneForLong: who was killed lets go of its lock a
+// moment later, and the name is not in use until then.
+func TestF1_AHolderThatIsDyingIsNoneForLong(t *testing.T) {
+	root := t.TempDir()
+	b := &Backend{layout: layout{root: filepath.Join(root, "state"), runRoot: filepath.Join(root, "run")}}
+	if err := b.layout.make(); err != nil {
+		t.Fatal(err)
+	}
+	made, err := b.layout.claim("demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := runtime.Record{Name: "demo", SnapshotKey: made.id.String(), Labels: map[string]string{backend.LabelID: made.id.String()}}
+	if alive, err := b.lives(t.Context(), record); err != nil || !alive {
+		t.Errorf("who holds on: %v, %v", alive, err)
+	}
+	lives := make(chan bool, 1)
+	go func() {
+		alive, err := b.lives(t.Context(), record)
+		lives <- alive || err != nil
+	}()
+	made.lock.release()
+	if <-lives {
+		t.Error("who lets go is taken for alive")
+	}
+}

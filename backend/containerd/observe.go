@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/runtime"
@@ -24,6 +25,28 @@ func (b *Backend) held(record runtime.Record) (bool, error) {
 		return false, err
 	}
 	return held(where.lock())
+}
+
+// dyingTime is how long a process that was killed may still hold its lock, on a
+// machine that has other things to do: its last thread lets go of it.
+const dyingTime = 500 * time.Millisecond
+
+// lives is held for who wants the name: a holder that was killed a moment ago is
+// none. One that is going by itself is not waited for here.
+func (b *Backend) lives(ctx context.Context, record runtime.Record) (bool, error) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for begun := time.Now(); ; {
+		alive, err := b.held(record)
+		if err != nil || !alive || record.Labels[backend.LabelWish] == backend.WishGone || time.Since(begun) > dyingTime {
+			return alive, err
+		}
+		select {
+		case <-ctx.Done():
+			return alive, nil
+		case <-tick.C:
+		}
+	}
 }
 
 // observe looks at everything that there may be of one bottle. discard says

@@ -73,7 +73,7 @@ func (b *Backend) checkNameFree(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	alive, err := b.held(record)
+	alive, err := b.lives(ctx, record)
 	if err != nil {
 		return err
 	}
