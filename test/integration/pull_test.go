@@ -79,11 +79,18 @@ func TestAPullIsABarOnATerminal(t *testing.T) {
 	bar := regexp.MustCompile("pulling " + regexp.QuoteMeta(reference) + ` +[1-9][0-9]% +\|[^\r]*[0-9.]+/[0-9.]+ MB`)
 	bottletest.Eventually(t, "the bar shows how much is here", func() bool { return bar.MatchString(s.Text()) })
 	letGo()
+	runsImage(t, u, s, reference+"@"+digest)
+}
+
+// runsImage waits for claude on the screen, wants the image on the record, and
+// ends claude.
+func runsImage(t *testing.T, u *bottletest.User, s *bottletest.Screen, image string) {
+	t.Helper()
 	s.Shows("ready")
 	var listed []struct{ Image string }
 	r := u.Run("list", "-o", "json").Want(t, 0)
-	if err := json.Unmarshal([]byte(r.Stdout), &listed); err != nil || len(listed) != 1 || listed[0].Image != reference+"@"+digest {
-		t.Errorf("the record has %+v, %v; want %s@%s", listed, err, reference, digest)
+	if err := json.Unmarshal([]byte(r.Stdout), &listed); err != nil || len(listed) != 1 || listed[0].Image != image {
+		t.Errorf("the record has %+v, %v; want %s", listed, err, image)
 	}
 	s.Types("\x04")
 	if code := s.Ends(); code != 0 {
@@ -119,16 +126,7 @@ func TestT44_ATagThatIsMovedDuringTheQuestionChangesNothing(t *testing.T) {
 		t.Fatal("the tag was not moved")
 	}
 	s.Types("y\r")
-	s.Shows("ready")
-	var listed []struct{ Image string }
-	r := u.Run("list", "-o", "json").Want(t, 0)
-	if err := json.Unmarshal([]byte(r.Stdout), &listed); err != nil || len(listed) != 1 || listed[0].Image != reference+"@"+digest {
-		t.Errorf("the record has %+v, %v; want %s@%s", listed, err, reference, digest)
-	}
-	s.Types("\x04")
-	if code := s.Ends(); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
+	runsImage(t, u, s, reference+"@"+digest)
 }
 
 func TestARegistryThatGivesATokenToEverybody(t *testing.T) {
