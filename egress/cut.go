@@ -71,6 +71,7 @@ func (s *Screen) Recheck() int {
 			continue
 		}
 		known.cut(&cutError{err})
+		delete(s.open.list, known) // it ends in its own time, and is counted once
 		count++
 	}
 	s.web.transport.CloseIdleConnections()

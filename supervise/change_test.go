@@ -165,9 +165,12 @@ func TestT41_ADeniedHostIsCutOff(t *testing.T) {
 	}
 	defer func() { _ = far.Close() }()
 	client := r.outside()
-	for entry, want := range map[string]int{"other.example": 0, "localhost": 1} {
-		if changed, err := client.Deny(t.Context(), entry); err != nil || changed.Cut != want {
-			t.Errorf("deny %s: %+v, %v", entry, changed, err)
+	for _, deny := range []struct {
+		entry string
+		cut   int
+	}{{"other.example", 0}, {"localhost", 1}, {"late.example", 0}} {
+		if changed, err := client.Deny(t.Context(), deny.entry); err != nil || changed.Cut != deny.cut {
+			t.Errorf("deny %s: %+v, %v", deny.entry, changed, err)
 		}
 	}
 	for _, end := range []net.Conn{far, stream} {
