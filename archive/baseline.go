@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,24 +38,49 @@ const (
 	baselineEnd     = "sha256 "
 )
 
-// WriteBaseline notes what the tree holds, for Compare: one line a file with its
-// type and mode, size, inode, change time and path. The change time is the
-// kernel's own: no program inside can set it back.
-func WriteBaseline(ctx context.Context, w io.Writer, root *os.Root) error {
+// Baseline is what a tree held at one moment: what tells each file from what it
+// was later, by its path.
+type Baseline map[string]string
+
+// TakeBaseline notes what the tree holds: of each file its type and mode, size,
+// inode and change time. The change time is the kernel's own: no program inside
+// can set it back.
+func TakeBaseline(ctx context.Context, root *os.Root) (Baseline, error) {
 	dir, err := root.Open(".")
 	if err != nil {
-		return fmt.Errorf("write baseline: %w", err)
+		return nil, fmt.Errorf("take baseline: %w", err)
 	}
 	defer func() { _ = dir.Close() }()
+	taken := Baseline{}
+	err = Walk(ctx, dir, func(entry Entry) error {
+		taken[entry.Path] = state(entry)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take baseline: %w", err)
+	}
+	return taken, nil
+}
+
+// WriteBaseline is TakeBaseline and Write.
+func WriteBaseline(ctx context.Context, w io.Writer, root *os.Root) error {
+	taken, err := TakeBaseline(ctx, root)
+	if err != nil {
+		return err
+	}
+	return taken.Write(w)
+}
+
+// Write writes the baseline, one line a file, for ReadBaseline.
+func (b Baseline) Write(w io.Writer) error {
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	sum := sha256.New()
 	hashed := io.MultiWriter(buffered, sum)
-	_, err = fmt.Fprintf(hashed, "%s%s\n", baselineName, baselineVersion)
-	if err == nil {
-		err = Walk(ctx, dir, func(entry Entry) error {
-			_, err := fmt.Fprintf(hashed, "%s %s\n", state(entry), strconv.Quote(entry.Path))
-			return err
-		})
+	_, err := fmt.Fprintf(hashed, "%s%s\n", baselineName, baselineVersion)
+	for _, path := range slices.Sorted(maps.Keys(b)) {
+		if err == nil {
+			_, err = io.WriteString(hashed, b[path]+" "+strconv.Quote(path)+"\n")
+		}
 	}
 	if err == nil {
 		_, err = fmt.Fprintf(buffered, "%s%x\n", baselineEnd, sum.Sum(nil))
@@ -62,6 +89,23 @@ func WriteBaseline(ctx context.Context, w io.Writer, root *os.Root) error {
 		return fmt.Errorf("write baseline: %w", err)
 	}
 	return buffered.Flush()
+}
+
+// Settle is the baseline after the covered part of what differs between b and now
+// came home: those paths are as they are now, all others as they were.
+func (b Baseline) Settle(now Baseline, covered func(path string) bool) Baseline {
+	settled := maps.Clone(b)
+	for path, state := range now {
+		if covered(path) {
+			settled[path] = state
+		}
+	}
+	for path := range b {
+		if _, there := now[path]; !there && covered(path) {
+			delete(settled, path)
+		}
+	}
+	return settled
 }
 
 // state is what tells a file from what it was. Of a directory only that it is
@@ -77,7 +121,7 @@ func state(entry Entry) string {
 // Compare says how the tree differs from the baseline: what is new, changed or
 // gone. A baseline that is not whole, or of another version, is an error.
 func Compare(ctx context.Context, root *os.Root, baseline io.Reader) (Changes, error) {
-	known, err := readBaseline(baseline)
+	known, err := ReadBaseline(baseline)
 	if err != nil {
 		return Changes{}, err
 	}
@@ -111,8 +155,10 @@ func Compare(ctx context.Context, root *os.Root, baseline io.Reader) (Changes, e
 	return changes, nil
 }
 
-func readBaseline(r io.Reader) (map[string]string, error) {
-	known := map[string]string{}
+// ReadBaseline reads what Write wrote. One that is not whole, or of another
+// version, is an error.
+func ReadBaseline(r io.Reader) (Baseline, error) {
+	known := Baseline{}
 	sum := sha256.New()
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 8*unix.PathMax)

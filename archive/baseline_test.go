@@ -2,6 +2,7 @@ package archive_test
 
 import (
 	"bytes"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -70,5 +71,23 @@ func TestABaselineOfAnEmptyTreeIsOne(t *testing.T) {
 	must(t, err)
 	if changes.Count != 1 {
 		t.Errorf("one file more is %d changes", changes.Count)
+	}
+}
+
+func TestWhatCameHomeIsSettled(t *testing.T) {
+	before := archive.Baseline{"same": "1", "changed": "1", "gone": "1", "gone-too": "1", "left": "1"}
+	now := archive.Baseline{"same": "1", "changed": "2", "left": "2", "new": "1", "new-too": "1"}
+	covered := map[string]bool{"changed": true, "gone": true, "new": true}
+	settled := before.Settle(now, func(path string) bool { return covered[path] })
+	want := archive.Baseline{"same": "1", "changed": "2", "gone-too": "1", "left": "1", "new": "1"}
+	if !maps.Equal(settled, want) {
+		t.Errorf("settled is %v", settled)
+	}
+	var file bytes.Buffer
+	if err := settled.Write(&file); err != nil {
+		t.Fatal(err)
+	}
+	if read, err := archive.ReadBaseline(&file); err != nil || !maps.Equal(read, want) {
+		t.Errorf("read is %v, %v", read, err)
 	}
 }

@@ -7,19 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"regexp"
 	"strings"
-	"time"
 
-	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
+	"github.com/claude-bottle/claude-bottle/hostgit"
 )
-
-// gitTimeout bounds one call of the host's git.
-const gitTimeout = time.Minute
 
 // maxGitFile bounds the small files of a repository that are read here.
 const maxGitFile = 4 << 20
@@ -108,7 +101,12 @@ func headOf(root *os.Root) (commit, branch string) {
 
 // ignoredFiles asks the host's git, for nothing else knows all of its rules.
 func ignoredFiles(ctx context.Context, dir, home string) (map[string]bool, error) {
-	output, err := git(ctx, dir, home, nil, "ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
+	owner, err := hostgit.OwnerOf(dir)
+	if err != nil {
+		return nil, err
+	}
+	git := hostgit.Git{Dir: dir, Home: home, Owner: owner}
+	output, err := git.Run(ctx, nil, "ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
 	if err != nil {
 		return nil, err
 	}
@@ -119,40 +117,6 @@ func ignoredFiles(ctx context.Context, dir, home string) (map[string]bool, error
 		}
 	}
 	return ignored, nil
-}
-
-// git runs the host's git with all switched off by which a repository can make
-// it run programs or open connections.
-func git(ctx context.Context, dir, home string, stdin []byte, args ...string) ([]byte, error) {
-	binary, err := trustedGit()
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
-	defer cancel()
-	hardened := []string{"-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "protocol.allow=never", "-c", "safe.directory=*", "--no-optional-locks"}
-	command := exec.CommandContext(ctx, binary, append(hardened, args...)...) //nolint:gosec // a checked binary, fixed arguments
-	command.Dir = dir
-	command.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + home, "LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_NO_LAZY_FETCH=1", "GIT_ATTR_NOSYSTEM=1"}
-	command.Stdin = bytes.NewReader(stdin)
-	var stdout, stderr bytes.Buffer
-	command.Stdout, command.Stderr = &stdout, &stderr
-	if err := command.Run(); err != nil {
-		said, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
-		return nil, fmt.Errorf("run git %s: %w: %s", args[0], err, backend.Printable(said))
-	}
-	return stdout.Bytes(), nil
-}
-
-// trustedGit finds a git that only root can have put there.
-func trustedGit() (string, error) {
-	for _, candidate := range []string{"/usr/bin/git", "/usr/local/bin/git", "/bin/git"} {
-		var stat unix.Stat_t
-		if unix.Stat(candidate, &stat) == nil && stat.Uid == 0 && stat.Mode&0o022 == 0 {
-			return candidate, nil
-		}
-	}
-	return "", fmt.Errorf("git is not installed on this host: --cwd needs it to tell which files of the repository are ignored: apt-get install git: %w", errdefs.ErrFailedPrecondition)
 }
 
 // leaveOutOfGit judges paths inside a .git directory: what runs programs, points
@@ -211,7 +175,7 @@ func scrubGitConfig(ctx context.Context, root *os.Root, name string) (scrubbed [
 	if objectName.Match(bytes.TrimSpace(content)) || strings.Contains(name, "/logs/") {
 		return nil, false, nil
 	}
-	listed, err := git(ctx, "/", "/nonexistent", content, "config", "--file", "-", "--no-includes", "--null", "--list")
+	listed, err := hostgit.Git{Dir: "/"}.Run(ctx, bytes.NewReader(content), "config", "--file", "-", "--no-includes", "--null", "--list")
 	if err != nil {
 		return nil, false, fmt.Errorf("read %s: %w", name, err)
 	}

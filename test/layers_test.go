@@ -23,19 +23,21 @@ const module = "github.com/claude-bottle/claude-bottle/"
 var mayImport = map[string][]string{
 	"archive":            {},
 	"backend":            {},
-	"backend/containerd": {"archive", "backend", "neck", "oci", "provision", "runtime", "supervise"},
+	"backend/containerd": {"archive", "backend", "neck", "oci", "provision", "runtime", "supervise", "work"},
 	"cmd/bottle-init":    {"archive", "neck"},
 	"cmd/claude-bottle":  {"*"},
 	"egress":             {"backend", "leaks"},
 	"hack":               {},
+	"hostgit":            {},
 	"leaks":              {},
 	"manifest":           {"backend"},
 	"neck":               {},
 	"oci":                {"backend"},
-	"provision":          {"archive", "backend"},
+	"provision":          {"archive", "backend", "hostgit"},
 	"runtime":            {"backend", "oci"},
 	"supervise":          {"archive", "backend", "egress", "leaks", "neck"},
 	"terminal":           {"backend"},
+	"work":               {"archive", "backend", "hostgit"},
 }
 
 // onlyIn says which rooms may import a foreign package, and why nobody else.

@@ -91,7 +91,10 @@ func unsavedWork(ctx context.Context, where places) (backend.Unsaved, error) {
 }
 
 func changesOf(ctx context.Context, where places) (archive.Changes, error) {
-	baseline, err := os.Open(where.baseline())
+	baseline, err := os.Open(where.saved())
+	if errors.Is(err, fs.ErrNotExist) {
+		baseline, err = os.Open(where.baseline())
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if unready, err := exists(where.unready()); err == nil && unready {
 			return archive.Changes{}, nil // claude never ran

@@ -88,8 +88,9 @@ func (p places) etc() string      { return filepath.Join(p.run, "etc") }
 func (p places) netns() string    { return filepath.Join(p.run, "netns") }
 func (p places) log() string      { return filepath.Join(p.run, "supervisor.log") }
 func (p places) initLog() string  { return filepath.Join(p.run, "init.log") }
-func (p places) plan() string     { return filepath.Join(p.state, "plan.json") }
-func (p places) baseline() string { return filepath.Join(p.state, "baseline") }
+func (p places) plan() string     { return filepath.Join(p.state, backend.StatePlan) }
+func (p places) baseline() string { return filepath.Join(p.state, backend.StateBaseline) }
+func (p places) saved() string    { return filepath.Join(p.state, backend.StateSaved) }
 
 // unready is there from before the first place is made until the baseline is
 // written: up to then claude has never run.

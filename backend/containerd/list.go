@@ -88,7 +88,7 @@ func (b *Backend) kept(known map[string]bool) ([]backend.Status, error) {
 			continue
 		}
 		alive, err := held(where.lock())
-		if alive {
+		if taken, takenErr := exists(where.taken()); alive && (takenErr != nil || !taken) {
 			continue // a start that has no record yet
 		}
 		if err == nil {
