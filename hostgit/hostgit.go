@@ -40,6 +40,8 @@ type Git struct {
 	Config []string
 	// Timeout bounds one call; 0 is a minute.
 	Timeout time.Duration
+	// Memory bounds the address space of git, in bytes; 0 does not.
+	Memory uint64
 }
 
 // Owner is the user that a directory belongs to.
@@ -101,7 +103,7 @@ func (g Git) Stream(ctx context.Context, stdin io.Reader, stdout io.Writer, args
 	if g.Owner != nil {
 		command.SysProcAttr.Credential = &syscall.Credential{Uid: g.Owner.UID, Gid: g.Owner.GID}
 	}
-	if err := command.Run(); err != nil {
+	if err := g.run(command); err != nil {
 		if ctx.Err() != nil {
 			err = errors.Join(context.Cause(ctx), err)
 		}
@@ -109,6 +111,24 @@ func (g Git) Stream(ctx context.Context, stdin io.Reader, stdout io.Writer, args
 		return &Error{Verb: args[0], Said: said, Err: err}
 	}
 	return nil
+}
+
+// run is command.Run with the bound on memory, which git has before it has read
+// much.
+func (g Git) run(command *exec.Cmd) error {
+	if g.Memory == 0 {
+		return command.Run()
+	}
+	if err := command.Start(); err != nil {
+		return err
+	}
+	err := unix.Prlimit(command.Process.Pid, unix.RLIMIT_AS, &unix.Rlimit{Cur: g.Memory, Max: g.Memory}, nil)
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+		return fmt.Errorf("bound memory: %w", err)
+	}
+	return command.Wait()
 }
 
 // Error is a call of git that failed.
