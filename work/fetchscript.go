@@ -9,7 +9,7 @@ package work
 //
 // Its argument is how packs may be made: --thin, or nothing.
 const fetchScript = `set -eu
-export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_NO_REPLACE_OBJECTS=1 GIT_NO_LAZY_FETCH=1 GIT_GRAFT_FILE=/dev/null
+export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_NO_REPLACE_OBJECTS=1 GIT_NO_LAZY_FETCH=1
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES || :
 g() { git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.untrackedCache=false -c gc.auto=0 -c core.pager=cat "$@"; }
 work=$PWD
@@ -25,6 +25,7 @@ trap 'rm -rf "$scratch"' EXIT
 trap 'exit 70' HUP INT TERM PIPE
 mkdir "$scratch/objects"
 cat >"$scratch/haves"
+export GIT_GRAFT_FILE="$scratch/none"
 export GIT_OBJECT_DIRECTORY="$scratch/objects" GIT_ALTERNATE_OBJECT_DIRECTORIES="$objects"
 echo "claude-bottle 1"
 echo "format $(g rev-parse --show-object-format)"

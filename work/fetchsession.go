@@ -49,9 +49,7 @@ func flow(ctx context.Context, inside backend.Inside, haves []string, thin bool,
 			In:  strings.NewReader(strings.Join(haves, "\n") + "\n"),
 			Out: out, Err: &watched{to: complaints, touch: out.touch},
 		})
-		if err == nil || ctx.Err() == nil {
-			err = howEnded(code, err, complaints.String())
-		} else {
+		if err = howEnded(code, err, complaints.String()); ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		_ = write.CloseWithError(err) // nil is the end of the pack
@@ -113,11 +111,12 @@ func (l *lastWords) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is what was kept.
+// String is the last line of it, as a terminal would show it.
 func (l *lastWords) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.TrimSpace(string(l.text))
+	text := strings.TrimSpace(string(l.text))
+	return strings.TrimSpace(text[strings.LastIndexAny(text, "\r\n")+1:])
 }
 
 // broken is why reading from the bottle failed, when ctx knows it better.

@@ -48,8 +48,11 @@ func readListing(r *bufio.Reader) (*listing, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, io.ErrUnexpectedEOF
 		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return nil, fmt.Errorf("%w: a line without an end", errListing)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errListing, err)
+			return nil, err
 		}
 		text := strings.TrimSuffix(string(line), "\n")
 		if first {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,7 +71,7 @@ func (q *quarantine) take(ctx context.Context, pack *bufio.Reader, most int64, p
 	}
 	args := []string{"index-pack", "--stdin", "--fix-thin", strict, "--max-input-size=" + strconv.FormatInt(most, 10)}
 	bounded := &packReader{from: pack, left: most, most: most, progress: progress}
-	_, err := q.git.Run(ctx, bounded, args...)
+	said, err := q.git.Run(ctx, bounded, args...)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -80,8 +81,9 @@ func (q *quarantine) take(ctx context.Context, pack *bufio.Reader, most int64, p
 		return fmt.Errorf("what the bottle sent is refused, nothing of it was taken: %w", err)
 	}
 	// The end of the pack must be the end of the session: it says how git ended.
+	// What was read beyond it git has passed on.
 	switch _, err := pack.ReadByte(); {
-	case err == nil:
+	case err == nil || !packName.Match(said):
 		return fmt.Errorf("%w: it goes on after its pack", errListing)
 	case !errors.Is(err, io.EOF):
 		return err
@@ -96,6 +98,9 @@ type packReader struct {
 	progress   backend.Progress
 	err        error
 }
+
+// packName is what git says of a pack that it took, and of nothing else.
+var packName = regexp.MustCompile(`^pack\t[0-9a-f]+\n$`)
 
 // silentBytes come before there is anything to show.
 const silentBytes = 4 << 20
