@@ -80,8 +80,8 @@ func (q *quarantine) take(ctx context.Context, pack *bufio.Reader, most int64, p
 	case err != nil:
 		return fmt.Errorf("what the bottle sent is refused, nothing of it was taken: %w", err)
 	}
-	// The end of the pack must be the end of the session: it says how git ended.
-	// What was read beyond it git has passed on.
+	// The end of the pack is the end of the session, which says how git ended. A
+	// little more may have been swallowed; git passes on what it has read of it.
 	switch _, err := pack.ReadByte(); {
 	case err == nil || !packName.Match(said):
 		return fmt.Errorf("%w: it goes on after its pack", errListing)
