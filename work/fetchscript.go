@@ -12,6 +12,22 @@ const fetchScript = `set -eu
 export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_NO_REPLACE_OBJECTS=1 GIT_NO_LAZY_FETCH=1
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES || :
 g() { git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.untrackedCache=false -c gc.auto=0 -c core.pager=cat "$@"; }
+state() { g add -A --ignore-errors >&2 && g write-tree --missing-ok; }
+# raw takes files as they are, and as many as it can: a filter fails, or is not here,
+# or a file can't be read.
+raw() (
+	number=0
+	g config --name-only --get-regexp '^filter\.' >"$scratch/filters" || :
+	while IFS= read -r name; do
+		value=
+		case $name in *.required) value=false ;; esac
+		export "GIT_CONFIG_KEY_$number=$name" "GIT_CONFIG_VALUE_$number=$value"
+		number=$((number + 1))
+	done <"$scratch/filters"
+	export GIT_CONFIG_COUNT=$number
+	g add -A --ignore-errors >&2 || :
+	g write-tree --missing-ok
+)
 work=$PWD
 command -v git >/dev/null || { echo "this image has no git" >&2; exit 69; }
 directory=$(g rev-parse --git-dir) || exit 66
@@ -37,8 +53,7 @@ uncommitted=
 if [ "$bare" = false ]; then
 	[ ! -f "$index" ] || cp -p "$index" "$scratch/index"
 	export GIT_INDEX_FILE="$scratch/index" GIT_DIR="$directory" GIT_WORK_TREE="$work"
-	g add -A --ignore-errors >&2 || echo partial
-	tree=$(g write-tree --missing-ok)
+	tree=$(state) || tree=$(raw)
 	before=$(g rev-parse -q --verify 'HEAD^{tree}' || g hash-object -t tree /dev/null)
 	if [ "$tree" != "$before" ]; then
 		uncommitted=$(echo "What was not committed" |

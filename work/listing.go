@@ -29,7 +29,6 @@ type listing struct {
 	branch      string // ref that HEAD stands for; "" when it is detached
 	uncommitted string // commit of what was not committed; "" when there is nothing
 	shallow     bool
-	partial     bool // some files could not be read
 	refs        []listedRef
 }
 
@@ -78,8 +77,6 @@ func (l *listing) take(line string) error {
 		l.format = rest
 	case word == "shallow" && rest == "":
 		l.shallow = true
-	case word == "partial" && rest == "":
-		l.partial = true
 	case word == "head" && objectID.MatchString(object):
 		l.head = object
 		if name == "-" {
