@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -91,7 +92,8 @@ func (g Git) Stream(ctx context.Context, stdin io.Reader, stdout io.Writer, args
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	command := exec.CommandContext(ctx, binary, g.arguments(args)...) //nolint:gosec // a checked binary
+	line := g.commandLine(binary, args)
+	command := exec.CommandContext(ctx, line[0], line[1:]...) //nolint:gosec // a checked binary
 	command.Dir = g.Dir
 	command.Env = g.environment()
 	command.Stdin, command.Stdout = stdin, stdout
@@ -103,7 +105,7 @@ func (g Git) Stream(ctx context.Context, stdin io.Reader, stdout io.Writer, args
 	if g.Owner != nil {
 		command.SysProcAttr.Credential = &syscall.Credential{Uid: g.Owner.UID, Gid: g.Owner.GID}
 	}
-	if err := g.run(command); err != nil {
+	if err := command.Run(); err != nil {
 		if ctx.Err() != nil {
 			err = errors.Join(context.Cause(ctx), err)
 		}
@@ -113,22 +115,15 @@ func (g Git) Stream(ctx context.Context, stdin io.Reader, stdout io.Writer, args
 	return nil
 }
 
-// run is command.Run with the bound on memory, which git has before it has read
-// much.
-func (g Git) run(command *exec.Cmd) error {
+// commandLine is git with its arguments. A bound on memory is set by a shell that
+// then becomes git: it holds from git's first byte on.
+func (g Git) commandLine(binary string, args []string) []string {
+	line := append([]string{binary}, g.arguments(args)...)
 	if g.Memory == 0 {
-		return command.Run()
+		return line
 	}
-	if err := command.Start(); err != nil {
-		return err
-	}
-	err := unix.Prlimit(command.Process.Pid, unix.RLIMIT_AS, &unix.Rlimit{Cur: g.Memory, Max: g.Memory}, nil)
-	if err != nil && !errors.Is(err, unix.ESRCH) {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-		return fmt.Errorf("bound memory: %w", err)
-	}
-	return command.Wait()
+	const kilobyte = 1 << 10
+	return append([]string{"/bin/sh", "-c", `ulimit -v "$0" && exec "$@"`, strconv.FormatUint(g.Memory/kilobyte, 10)}, line...)
 }
 
 // Error is a call of git that failed.

@@ -22,10 +22,7 @@ import (
 // treeEntry is a file as a commit has it.
 type treeEntry struct{ mode, object string }
 
-const (
-	modeLink   = "120000"
-	modeModule = "160000"
-)
+const modeLink = "120000"
 
 // files lists what a commit holds.
 func (d *destination) files(ctx context.Context, commit string) (map[string]treeEntry, error) {

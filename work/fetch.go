@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"time"
 
-	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/hostgit"
 	"github.com/containerd/errdefs"
 )
 
@@ -45,11 +43,11 @@ type Fetched struct {
 	// the bottle has no more.
 	Skipped []SkippedRef `json:"skipped,omitempty"`
 	Stale   []string     `json:"stale,omitempty"`
-	// Modules are repositories within the repository: the commit that they stand
-	// at came, and nothing of what is in them.
-	Modules []string `json:"modules,omitempty"`
-	// Left counts files of the workspace that are still nowhere else; LeftPaths
-	// are the first of them.
+	// Nested are repositories within the repository that hold what did not come:
+	// of each only the commit that it stands at did.
+	Nested []string `json:"nested,omitempty"`
+	// Left counts other files of the workspace that are still nowhere else;
+	// LeftPaths are the first of them.
 	Left      int      `json:"left"`
 	LeftPaths []string `json:"leftPaths,omitempty"`
 }
@@ -151,11 +149,16 @@ func (d *destination) admit(ctx context.Context, out *outflow, l *listing, refs 
 		return err
 	}
 	defer q.discard()
-	if err := q.take(ctx, out.reader, most, progress); err != nil {
-		return broken(ctx, err)
+	err = q.take(ctx, out.reader, most, progress)
+	if err == nil {
+		err = q.check(ctx, l, refs)
 	}
-	if err := q.check(ctx, l, refs); err != nil {
-		return err
+	var refused *hostgit.Error
+	if l.shallow && errors.As(err, &refused) {
+		return fmt.Errorf("the bottle's repository is shallow: it can only come to one that holds where its history begins, as the one that went in: %w", err)
+	}
+	if err != nil {
+		return broken(ctx, err)
 	}
 	return q.release()
 }
@@ -166,12 +169,6 @@ func settle(ctx context.Context, to *destination, work *backend.Work, mark *Mark
 	if err != nil {
 		return err
 	}
-	for path, entry := range tree {
-		if entry.mode == modeModule {
-			fetched.Modules = append(fetched.Modules, path)
-		}
-	}
-	slices.Sort(fetched.Modules)
 	if err := mark.touched(ctx, work); err != nil {
 		return err
 	}
@@ -189,22 +186,5 @@ func settle(ctx context.Context, to *destination, work *backend.Work, mark *Mark
 	if err := addTips(work, names); err != nil {
 		return err
 	}
-	fetched.Left, fetched.LeftPaths, err = left(ctx, work)
-	return err
-}
-
-// left are the files that are nowhere else.
-func left(ctx context.Context, work *backend.Work) (int, []string, error) {
-	saved, err := os.Open(work.Path(backend.StateSaved))
-	if err != nil {
-		return 0, nil, fmt.Errorf("look at what is left: %w", err)
-	}
-	defer func() { _ = saved.Close() }()
-	root, err := os.OpenRoot(work.Place(backend.PlaceWorkspace))
-	if err != nil {
-		return 0, nil, fmt.Errorf("open workspace: %w", err)
-	}
-	defer func() { _ = root.Close() }()
-	changes, err := archive.Compare(ctx, root, saved)
-	return changes.Count, changes.Paths, err
+	return fetched.whatIsLeft(ctx, work)
 }

@@ -194,7 +194,7 @@ echo dirty >>tracked; echo untracked >untracked; echo lost >ignored; ln -s /etc/
 	if got := fetched.how(); got != "heads/main new, heads/side new, stash new, stash-1 new, tags/v1 new, uncommitted new" {
 		t.Errorf("came: %s", got)
 	}
-	if fetched.Branch != "refs/bottle/lamp/heads/main" || len(fetched.Skipped)+len(fetched.Stale)+len(fetched.Modules) > 0 {
+	if fetched.Branch != "refs/bottle/lamp/heads/main" || len(fetched.Skipped)+len(fetched.Stale)+len(fetched.Nested) > 0 {
 		t.Errorf("fetched %+v", fetched)
 	}
 	if fetched.Left != 1 || fetched.LeftPaths[0] != "ignored" {

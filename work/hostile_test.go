@@ -136,6 +136,7 @@ func TestT17_AHostileGitInsideIsBoundedAndRefused(t *testing.T) {
 		{"speaks another language", "echo hello", generous(), "begins hello"},
 		{"has no pack", listing, generous(), "refused"},
 		{"has an endless pack", listing + "printf 'PACK\\000\\000\\000\\002\\177\\377\\377\\377'; cat /dev/zero", generous(), "refused"},
+		{"claims a commit of 64 GiB", listing + "printf 'PACK\\000\\000\\000\\002\\000\\000\\000\\001\\237\\377\\377\\377\\377\\017'; cat /dev/zero", generous(), "refused"},
 		{"sends too much", instead(last, last+"; cat /dev/urandom"), small, "goes on after its pack"},
 		{"sends one that is too large", "head -c 3000000 /dev/urandom >large; " + fetchScript, small, ""},
 		{"cuts the pack", instead(last, last+" | head -c 150"), generous(), "refused"},

@@ -144,11 +144,7 @@ func (q *quarantine) check(ctx context.Context, l *listing, refs []listedRef) er
 		args = slices.Insert(args, 1, "--exclude-promisor-objects")
 	}
 	_, err = q.git.Run(ctx, strings.NewReader(wanted.String()), args...)
-	switch {
-	case err != nil && l.shallow:
-		return fmt.Errorf("the bottle's repository is shallow, and %s does not hold where its history begins: fetch into the repository that went in: %w",
-			q.destination.path, errors.Join(err, errdefs.ErrFailedPrecondition))
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("what the bottle sent is not whole, nothing of it was taken: %w", err)
 	}
 	return nil

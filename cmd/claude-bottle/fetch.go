@@ -166,7 +166,7 @@ func printFetched(w io.Writer, fetched *work.Fetched) {
 	for _, ref := range fetched.Skipped {
 		line("!", "[not fetched]", ref.Name, "("+ref.Reason+")", "")
 	}
-	for _, path := range fetched.Modules {
+	for _, path := range fetched.Nested {
 		line("!", "[commit id only]", path, "(a repository of its own: what is in it did not come)", "")
 	}
 	if fetched.Left == 0 {
