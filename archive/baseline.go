@@ -42,6 +42,9 @@ const (
 // was later, by its path.
 type Baseline map[string]string
 
+// StateDirectory is what a Baseline says of a directory.
+const StateDirectory = "dir"
+
 // TakeBaseline notes what the tree holds: of each file its type and mode, size,
 // inode and change time. The change time is the kernel's own: no program inside
 // can set it back.
@@ -112,7 +115,7 @@ func (b Baseline) Settle(now Baseline, covered func(path string) bool) Baseline 
 // one: what happens to its entries is theirs to tell.
 func state(entry Entry) string {
 	if entry.IsDir() {
-		return "dir"
+		return StateDirectory
 	}
 	s := entry.Stat
 	return fmt.Sprintf("%o,%d,%d,%d.%09d", s.Mode, s.Size, s.Ino, s.Ctim.Sec, s.Ctim.Nsec)

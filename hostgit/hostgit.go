@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -40,6 +41,8 @@ type Git struct {
 	Config []string
 	// Timeout bounds one call; 0 is a minute.
 	Timeout time.Duration
+	// Memory bounds the address space of git, in bytes; 0 does not.
+	Memory uint64
 }
 
 // Owner is the user that a directory belongs to.
@@ -89,7 +92,8 @@ func (g Git) Stream(ctx context.Context, stdin io.Reader, stdout io.Writer, args
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	command := exec.CommandContext(ctx, binary, g.arguments(args)...) //nolint:gosec // a checked binary
+	line := g.commandLine(binary, args)
+	command := exec.CommandContext(ctx, line[0], line[1:]...) //nolint:gosec // a checked binary
 	command.Dir = g.Dir
 	command.Env = g.environment()
 	command.Stdin, command.Stdout = stdin, stdout
@@ -109,6 +113,17 @@ func (g Git) Stream(ctx context.Context, stdin io.Reader, stdout io.Writer, args
 		return &Error{Verb: args[0], Said: said, Err: err}
 	}
 	return nil
+}
+
+// commandLine is git with its arguments. A bound on memory is set by a shell that
+// then becomes git: it holds from git's first byte on.
+func (g Git) commandLine(binary string, args []string) []string {
+	line := append([]string{binary}, g.arguments(args)...)
+	if g.Memory == 0 {
+		return line
+	}
+	const kilobyte = 1 << 10
+	return append([]string{"/bin/sh", "-c", `ulimit -v "$0" && exec "$@"`, strconv.FormatUint(g.Memory/kilobyte, 10)}, line...)
 }
 
 // Error is a call of git that failed.

@@ -58,11 +58,7 @@ func size(key, text string, fallback, least int64) (int64, error) {
 	if text == "" {
 		return fallback, nil
 	}
-	long := text
-	if strings.HasSuffix(long, "i") { // Gi, as Kubernetes writes what the library knows as GiB
-		long += "B"
-	}
-	bytes, err := units.RAMInBytes(long)
+	bytes, err := ParseSize(text)
 	if err != nil {
 		return 0, fmt.Errorf("resources.%s: %q: give a size such as 512Mi or 4Gi: %w", key, text, errdefs.ErrInvalidArgument)
 	}
@@ -70,6 +66,14 @@ func size(key, text string, fallback, least int64) (int64, error) {
 		return 0, fmt.Errorf("resources.%s: %q is less than %s: %w", key, text, backend.Bytes(least), errdefs.ErrInvalidArgument)
 	}
 	return bytes, nil
+}
+
+// ParseSize reads a size such as 512Mi or 4Gi, in bytes.
+func ParseSize(text string) (int64, error) {
+	if strings.HasSuffix(text, "i") { // Gi, as Kubernetes writes what the library knows as GiB
+		text += "B"
+	}
+	return units.RAMInBytes(text)
 }
 
 func count(key string, value, fallback, least, most int64) (int64, error) {
