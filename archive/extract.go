@@ -189,9 +189,10 @@ func (e *extractor) admit(header *tar.Header) ([]string, error) {
 		return nil, nil // no file
 	}
 	if len(parts) == 0 {
-		if header.Typeflag == tar.TypeDir {
-			e.root = &finished{mode: mode(header), time: timespec(header)}
+		if header.Typeflag != tar.TypeDir {
+			return nil, ErrUnsafe // it would take the place of the directory
 		}
+		e.root = &finished{mode: mode(header), time: timespec(header)}
 		return nil, nil
 	}
 	if e.single && e.only == "" {
@@ -218,16 +219,16 @@ func split(name string) ([]string, error) {
 	if strings.HasPrefix(name, "/") || strings.ContainsRune(name, 0) {
 		return nil, ErrUnsafe
 	}
+	for part := range strings.SplitSeq(name, "/") {
+		if part == ".." {
+			return nil, ErrUnsafe
+		}
+	}
 	clean := path.Clean(name)
 	if clean == "." {
 		return nil, nil
 	}
 	parts := strings.Split(clean, "/")
-	for _, part := range strings.Split(name, "/") {
-		if part == ".." {
-			return nil, ErrUnsafe
-		}
-	}
 	if len(parts) > maxDepth {
 		return nil, breach("depth", maxDepth)
 	}
