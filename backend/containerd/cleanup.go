@@ -53,8 +53,15 @@ func (b *Backend) planOne(ctx context.Context, where places, plan *backend.Clean
 	if err != nil {
 		return err
 	}
-	if unsaved.Any() {
-		keep(unsaved.Workspace, unsaved.Changed, unsaved.Unknown)
+	switch {
+	case unsaved.Any():
+		reason := unsaved.Unknown
+		if reason == "" && len(unsaved.Refs) > 0 {
+			reason = unsaved.Words()
+		}
+		keep(unsaved.Workspace, unsaved.Changed, reason)
+	case unsaved.Differs():
+		keep(unsaved.Workspace, unsaved.Other, "no work is unsaved, but .git has changed")
 	}
 	return nil
 }

@@ -89,6 +89,8 @@ func (b *Backend) downward(where places, discard bool) doer {
 			return b.client.RemoveTask(ctx, name)
 		case stepSweep:
 			return b.sweep(ctx, where)
+		case stepSync:
+			return syncState(ctx, where)
 		case stepUnsnapshot:
 			return b.client.RemoveSnapshot(ctx, where.id.String())
 		case stepForget:
@@ -155,7 +157,7 @@ func removeRun(where places) error {
 func removeState(ctx context.Context, where places, discard bool) error {
 	if !discard {
 		unsaved, err := unsavedWork(ctx, where)
-		if err != nil || unsaved.Any() {
+		if err != nil || unsaved.Differs() {
 			return err
 		}
 	}

@@ -209,7 +209,7 @@ func (l *launch) provision(ctx context.Context) (err error) {
 	if l.promptPath, err = (provision.Provisioner{Progress: l.backend.options.Progress}).Provision(ctx, l.plan, target); err != nil {
 		return err
 	}
-	return writeBaseline(ctx, l.places)
+	return l.noteWhatWentIn(ctx)
 }
 
 // openNeck waits for PID 1, or for the task to end without it.

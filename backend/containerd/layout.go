@@ -90,7 +90,6 @@ func (p places) log() string      { return filepath.Join(p.run, "supervisor.log"
 func (p places) initLog() string  { return filepath.Join(p.run, "init.log") }
 func (p places) plan() string     { return filepath.Join(p.state, backend.StatePlan) }
 func (p places) baseline() string { return filepath.Join(p.state, backend.StateBaseline) }
-func (p places) saved() string    { return filepath.Join(p.state, backend.StateSaved) }
 
 // unready is there from before the first place is made until the baseline is
 // written: up to then claude has never run.

@@ -98,7 +98,7 @@ func (b *Backend) observe(ctx context.Context, where places, discard bool) (seen
 	if err != nil {
 		return s, err
 	}
-	s.state = !unsaved.Any()
+	s.state, s.unsynced = !unsaved.Differs(), true
 	return s, nil
 }
 

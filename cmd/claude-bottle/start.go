@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -217,31 +216,12 @@ func (a *application) end(ctx context.Context, bottle backend.Bottle, plan *back
 		unsaved, err := unsaver.Unsaved(ctx)
 		if err != nil {
 			_, _ = fmt.Fprintf(a.err, "claude-bottle: can't tell what is unsaved: %s\n", printableLines(err.Error()))
-		} else if unsaved.Any() {
-			printUnsaved(a.err, unsaved)
+		} else {
+			printUnsaved(a.err, unsaved, plan)
 		}
 	}
 	a.printReport(ctx, bottle, plan)
 	return bottle.Close(ctx)
-}
-
-// printUnsaved is the three lines that stand at the end of a session.
-func printUnsaved(w *os.File, unsaved backend.Unsaved) {
-	const shown = 5
-	names := make([]string, 0, shown)
-	for _, path := range unsaved.Paths[:min(shown, len(unsaved.Paths))] {
-		names = append(names, backend.Printable(path))
-	}
-	if unsaved.Changed > len(names) {
-		names = append(names, "...")
-	}
-	if unsaved.Unknown != "" {
-		_, _ = fmt.Fprintf(w, "claude-bottle: all %d files are kept as %s: %s\n", unsaved.Changed, backend.Printable(unsaved.Handle), backend.Printable(unsaved.Unknown))
-	} else {
-		_, _ = fmt.Fprintf(w, "claude-bottle: %d changed files are kept as %s: %s\n", unsaved.Changed, backend.Printable(unsaved.Handle), strings.Join(names, ", "))
-	}
-	_, _ = fmt.Fprintf(w, "  they are in %s; treat them as untrusted: run no git command in there\n", backend.Printable(unsaved.Workspace))
-	_, _ = fmt.Fprintf(w, "  once you don't need them: rm -r %s\n", backend.Printable(strings.TrimSuffix(unsaved.Workspace, "/workspace")))
 }
 
 func printPlan(w *os.File, plan *backend.Plan, output *format) error {
