@@ -28,6 +28,7 @@ func (p *Plan) Print(w io.Writer) error {
 	for _, file := range p.Files {
 		row("file", "%s %s (sha256:%s)", file.Kind, Printable(file.Path), short(file.SHA256))
 	}
+	p.printResume(row)
 	p.printImage(row)
 	proof := "proved by a probe sandbox"
 	if !p.Runtime.Proved {

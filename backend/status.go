@@ -31,6 +31,10 @@ type Status struct {
 	Plan      string    `json:"plan,omitempty"` // digest
 	Created   time.Time `json:"created"`
 	Workspace string    `json:"workspace,omitempty"` // directory on the host
+	// Size is what a kept bottle takes of the disk, in bytes, and Unsaved the work
+	// in it that is nowhere else; 0 and nil while nobody has looked.
+	Size    int64    `json:"size,omitempty"`
+	Unsaved *Unsaved `json:"unsaved,omitempty"`
 	// Fence is the proof that the way out is closed but for what is allowed.
 	Fence   *Fence `json:"fence,omitempty"`
 	Message string `json:"message,omitempty"`

@@ -58,16 +58,25 @@ func size(key, text string, fallback, least int64) (int64, error) {
 	if text == "" {
 		return fallback, nil
 	}
+	bytes, err := Size(text)
+	if err != nil {
+		return 0, fmt.Errorf("resources.%s: %w", key, err)
+	}
+	if bytes < least {
+		return 0, fmt.Errorf("resources.%s: %q is less than %s: %w", key, text, backend.Bytes(least), errdefs.ErrInvalidArgument)
+	}
+	return bytes, nil
+}
+
+// Size reads a size in bytes as files and flags spell it: 512Mi, 4Gi.
+func Size(text string) (int64, error) {
 	long := text
 	if strings.HasSuffix(long, "i") { // Gi, as Kubernetes writes what the library knows as GiB
 		long += "B"
 	}
 	bytes, err := units.RAMInBytes(long)
 	if err != nil {
-		return 0, fmt.Errorf("resources.%s: %q: give a size such as 512Mi or 4Gi: %w", key, text, errdefs.ErrInvalidArgument)
-	}
-	if bytes < least {
-		return 0, fmt.Errorf("resources.%s: %q is less than %s: %w", key, text, backend.Bytes(least), errdefs.ErrInvalidArgument)
+		return 0, fmt.Errorf("%q: give a size such as 512Mi or 4Gi: %w", text, errdefs.ErrInvalidArgument)
 	}
 	return bytes, nil
 }

@@ -48,6 +48,9 @@ func (b *Backend) planOne(ctx context.Context, where places, plan *backend.Clean
 	if err != nil {
 		return err
 	}
+	if unready, err := exists(where.unready()); err == nil && !unready && s.onlyState() {
+		s.state = false // kept, not dead: it goes by the user's word alone
+	}
 	plan.Items = append(plan.Items, items(where, s)...)
 	unsaved, err := unsavedWork(ctx, where)
 	if err != nil {

@@ -67,6 +67,16 @@ func checkState(where places) error {
 		where.id, plan.Version, backend.PlanVersion, errdefs.ErrFailedPrecondition)
 }
 
+// keeps says that the state of a bottle outlives it: something in it is nowhere else,
+// or it was kept before and has not come to run again.
+func keeps(ctx context.Context, where places) (bool, error) {
+	if resuming, err := exists(where.resuming()); err != nil || resuming {
+		return resuming, err
+	}
+	unsaved, err := unsavedWork(ctx, where)
+	return unsaved.Differs(), err
+}
+
 // unsavedWork says what is unsaved in a bottle on disk. The error is ctx's alone.
 func unsavedWork(ctx context.Context, where places) (backend.Unsaved, error) {
 	kept := &backend.Work{ID: where.id, State: where.state}

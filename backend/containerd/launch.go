@@ -50,7 +50,7 @@ func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backen
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, launchTimeout, fmt.Errorf("launch took longer than %s: %w", launchTimeout, context.DeadlineExceeded))
 	defer cancel()
-	claimed, err := b.layout.claim(plan.Name)
+	claimed, err := b.claim(ctx, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +62,9 @@ func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backen
 	}
 	defer l.netns.close()
 	if err := reconcile(ctx, wishUp, seen{record: true, run: true, state: true}, l.upward, b.options.Progress); err != nil {
+		return nil, l.rollBack(ctx, fmt.Errorf("launch %s: %w", plan.Name, err))
+	}
+	if err := l.settle(); err != nil {
 		return nil, l.rollBack(ctx, fmt.Errorf("launch %s: %w", plan.Name, err))
 	}
 	return l.bottle(), nil
@@ -111,10 +114,7 @@ func (l *launch) record(ctx context.Context) (err error) {
 	if l.user, err = newUser(l.id, l.plan.User.Namespace); err != nil {
 		return err
 	}
-	if err := stage(l.places, l.user); err != nil {
-		return err
-	}
-	if err := writePlan(l.places, l.plan); err != nil {
+	if err := l.stage(); err != nil {
 		return err
 	}
 	if l.netns, err = newNetworkNamespace(l.places.netns(), l.backend.client.Daemon().SharesPIDs); err != nil {
@@ -205,6 +205,9 @@ func (l *launch) supervise(ctx context.Context) error {
 
 // provision fills the places and notes what they held before claude came.
 func (l *launch) provision(ctx context.Context) (err error) {
+	if l.adopted {
+		return l.provisionAgain(ctx)
+	}
 	target := hostTarget{places: l.places, user: l.user}
 	if l.promptPath, err = (provision.Provisioner{Progress: l.backend.options.Progress}).Provision(ctx, l.plan, target); err != nil {
 		return err

@@ -95,6 +95,10 @@ func (p places) baseline() string { return filepath.Join(p.state, backend.StateB
 // written: up to then claude has never run.
 func (p places) unready() string { return filepath.Join(p.state, "unready") }
 
+// resuming is there from before a kept bottle is touched until it runs again: up to
+// then no teardown may take it for one that has nothing to keep.
+func (p places) resuming() string { return filepath.Join(p.state, "resuming") }
+
 // place is the directory on the host that is mounted at place.
 func (p places) place(place backend.Place) string {
 	if place == backend.PlaceSSH {

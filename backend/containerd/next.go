@@ -61,6 +61,11 @@ func (s *seen) done(done step) {
 	}
 }
 
+// onlyState says that there is nothing of the bottle but its state directory.
+func (s seen) onlyState() bool {
+	return s.state && !s.record && !s.snapshot && !s.leftovers && !s.run && s.task == taskAbsent
+}
+
 type taskPhase int
 
 const (

@@ -22,7 +22,7 @@ const syncTimeout = time.Minute
 // disk that fails or is too slow is logged: no later try would do better, and
 // nothing that follows deletes work.
 func syncState(ctx context.Context, where places) error {
-	if unsaved, err := unsavedWork(ctx, where); err != nil || !unsaved.Differs() {
+	if keep, err := keeps(ctx, where); err != nil || !keep {
 		return err // it goes as a whole
 	}
 	dir, err := os.Open(where.state)

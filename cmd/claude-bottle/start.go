@@ -88,11 +88,25 @@ in use.`,
 }
 
 // start is the whole job: manifest, plan, preflight, launch, claude, teardown.
-func (a *application) start(ctx context.Context, o startOptions) (err error) {
+func (a *application) start(ctx context.Context, o startOptions) error {
 	began := time.Now()
 	if err := supervise.Harden(); err != nil { // secrets are read here, before the supervisor has them
 		return err
 	}
+	spec, options, err := a.spec(o)
+	if err != nil {
+		return err
+	}
+	return a.session(ctx, o, began, func(context.Context, backend.Backend) (backend.Spec, manifest.Options, error) {
+		return spec, options, nil
+	})
+}
+
+// specify makes the wish that a session is planned from.
+type specify func(context.Context, backend.Backend) (backend.Spec, manifest.Options, error)
+
+// session plans a bottle, asks, runs claude in it and takes it down.
+func (a *application) session(ctx context.Context, o startOptions, began time.Time, specify specify) (err error) {
 	ctx, signals := takeSignals(ctx)
 	defer signals.release()
 	tty, err := terminal.Open(a.in, a.out)
@@ -103,16 +117,15 @@ func (a *application) start(ctx context.Context, o startOptions) (err error) {
 	if o.timings {
 		defer func() { err = errors.Join(err, progress.printTimings(a.err, o.output)) }()
 	}
-
-	spec, options, err := a.spec(o)
-	if err != nil {
-		return err
-	}
 	opened, err := a.openBackend(ctx, progress)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = opened.Close() }()
+	spec, options, err := specify(ctx, opened)
+	if err != nil {
+		return err
+	}
 	planned := progress.Step("prepare")
 	plan, err := opened.Prepare(ctx, spec)
 	planned(err)
@@ -137,9 +150,17 @@ func (a *application) start(ctx context.Context, o startOptions) (err error) {
 }
 
 func (a *application) spec(o startOptions) (backend.Spec, manifest.Options, error) {
+	return a.specIn("", o)
+}
+
+// specIn is spec for another working directory; "" is that of this process.
+func (a *application) specIn(cwd string, o startOptions) (backend.Spec, manifest.Options, error) {
 	options, err := a.manifestOptions()
 	if err != nil {
 		return backend.Spec{}, options, err
+	}
+	if cwd != "" {
+		options.Cwd = cwd
 	}
 	loaded, err := manifest.Load(options, o.agent)
 	if err != nil {
