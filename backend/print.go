@@ -93,6 +93,10 @@ func (p *Plan) printInputs(row func(string, string, ...any)) {
 	if p.Workspace == nil {
 		return
 	}
+	if p.Resume != nil {
+		row("workspace", "as it was kept; it began as a copy of %s", Printable(p.Workspace.Path))
+		return
+	}
 	head := ""
 	if p.Workspace.Head != "" {
 		head = ", HEAD " + short(p.Workspace.Head)

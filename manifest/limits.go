@@ -58,9 +58,9 @@ func size(key, text string, fallback, least int64) (int64, error) {
 	if text == "" {
 		return fallback, nil
 	}
-	bytes, err := Size(text)
+	bytes, err := ParseSize(text)
 	if err != nil {
-		return 0, fmt.Errorf("resources.%s: %w", key, err)
+		return 0, fmt.Errorf("resources.%s: %q: give a size such as 512Mi or 4Gi: %w", key, text, errdefs.ErrInvalidArgument)
 	}
 	if bytes < least {
 		return 0, fmt.Errorf("resources.%s: %q is less than %s: %w", key, text, backend.Bytes(least), errdefs.ErrInvalidArgument)
@@ -68,17 +68,12 @@ func size(key, text string, fallback, least int64) (int64, error) {
 	return bytes, nil
 }
 
-// Size reads a size in bytes as files and flags spell it: 512Mi, 4Gi.
-func Size(text string) (int64, error) {
-	long := text
-	if strings.HasSuffix(long, "i") { // Gi, as Kubernetes writes what the library knows as GiB
-		long += "B"
+// ParseSize reads a size such as 512Mi or 4Gi, in bytes.
+func ParseSize(text string) (int64, error) {
+	if strings.HasSuffix(text, "i") { // Gi, as Kubernetes writes what the library knows as GiB
+		text += "B"
 	}
-	bytes, err := units.RAMInBytes(long)
-	if err != nil {
-		return 0, fmt.Errorf("%q: give a size such as 512Mi or 4Gi: %w", text, errdefs.ErrInvalidArgument)
-	}
-	return bytes, nil
+	return units.RAMInBytes(text)
 }
 
 func count(key string, value, fallback, least, most int64) (int64, error) {

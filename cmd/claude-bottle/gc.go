@@ -65,9 +65,9 @@ go, too; the plan then names the work of each bottle that would be lost.`,
 }
 
 func (a *application) collect(ctx context.Context, o gcOptions) error {
-	most, err := manifest.Size(o.maxSize)
+	most, err := manifest.ParseSize(o.maxSize)
 	if err != nil {
-		return usageError{fmt.Errorf("--max-size: %w", err)}
+		return usageError{fmt.Errorf("--max-size %q: give a size such as 512Mi or 10Gi", o.maxSize)}
 	}
 	opened, err := a.openBackend(ctx, backend.NoProgress{})
 	if err != nil {
