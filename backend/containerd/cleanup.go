@@ -48,7 +48,7 @@ func (b *Backend) planOne(ctx context.Context, where places, plan *backend.Clean
 	if err != nil {
 		return err
 	}
-	if unready, err := exists(where.unready()); err == nil && !unready && s.onlyState() {
+	if ran, err := exists(where.baseline()); s.onlyState() && (err != nil || ran) {
 		s.state = false // kept, not dead: it goes by the user's word alone
 	}
 	plan.Items = append(plan.Items, items(where, s)...)

@@ -61,6 +61,38 @@ func TestF2_I2_WorkOutlivesEachKill(t *testing.T) {
 	})
 }
 
+// TestF1_F2_AKillInTheMiddleOfAResume leaves what was kept, at whatever moment it
+// comes, and one cleanup leaves nothing else.
+func TestF1_F2_AKillInTheMiddleOfAResume(t *testing.T) {
+	const moments = 5
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
+		does(u, rounds(0))
+		u.Start(runtime, "--quiet").Want(t, 0)
+		idle(t, u)
+		does(u, "true")
+		began := time.Now()
+		u.Run("resume", "tester", "--yes", "--quiet").Want(t, 0)
+		whole := time.Since(began)
+		idle(t, u)
+		for i := range moments {
+			s := u.OnTerminal("resume", "tester", "--yes", "--quiet")
+			time.Sleep(whole * time.Duration(i+1) / (moments + 1)) // the moment is what is tested
+			for _, pid := range append(u.Supervisors(), s.Process.Process.Pid) {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+			s.Ends()
+			idle(t, u)
+			u.Run("cleanup", "--yes").Want(t, 0)
+			bottletest.Eventually(t, "nothing else is left", func() bool { return u.Left() == "" })
+			isWritten(t, u, "a resume", 0)
+			u.Run("rm", "tester").Want(t, 4)
+		}
+		does(u, "find . -type f | wc -l")
+		bottletest.Contains(t, u.Run("resume", "tester", "--yes", "--quiet").Want(t, 0).Stdout, strconv.Itoa(written+1))
+		idle(t, u)
+	})
+}
+
 // rounds writes the files of one round, after those of all rounds before were found.
 func rounds(round int) string {
 	return fmt.Sprintf("test $(ls | wc -l) = %d || exit 9; mkdir d%d; seq %d 30000 > d%d/large; for n in $(seq %d); do echo %d-$n > d%d/$n; done",
