@@ -128,18 +128,27 @@ func Compare(ctx context.Context, root *os.Root, baseline io.Reader) (Changes, e
 	if err != nil {
 		return Changes{}, err
 	}
-	dir, err := root.Open(".")
-	if err != nil {
-		return Changes{}, fmt.Errorf("compare with baseline: %w", err)
-	}
-	defer func() { _ = dir.Close() }()
 	var changes Changes
-	note := func(path string) {
+	err = Differ(ctx, root, known, func(path string) {
 		changes.Count++
 		if len(changes.Paths) < maxChanges {
 			changes.Paths = append(changes.Paths, path)
 		}
+	})
+	if err != nil {
+		return Changes{}, err
 	}
+	return changes, nil
+}
+
+// Differ calls note with each path at which the tree differs from the baseline, and
+// uses the baseline up. What a mere look by git changes is no difference.
+func Differ(ctx context.Context, root *os.Root, known Baseline, note func(path string)) error {
+	dir, err := root.Open(".")
+	if err != nil {
+		return fmt.Errorf("compare with baseline: %w", err)
+	}
+	defer func() { _ = dir.Close() }()
 	err = Walk(ctx, dir, func(entry Entry) error {
 		before, ok := known[entry.Path]
 		delete(known, entry.Path)
@@ -149,13 +158,13 @@ func Compare(ctx context.Context, root *os.Root, baseline io.Reader) (Changes, e
 		return nil
 	})
 	if err != nil {
-		return Changes{}, fmt.Errorf("compare with baseline: %w", err)
+		return fmt.Errorf("compare with baseline: %w", err)
 	}
 	delete(known, gitIndex)
 	for path := range known {
 		note(path)
 	}
-	return changes, nil
+	return nil
 }
 
 // ReadBaseline reads what Write wrote. One that is not whole, or of another

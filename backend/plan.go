@@ -42,6 +42,8 @@ type Plan struct {
 	Discard bool `json:"discard"`
 	// RawTerminal says that the agent's output reaches the terminal unfiltered.
 	RawTerminal bool `json:"rawTerminal"`
+	// Resume says which kept bottle goes on; nil is a new one.
+	Resume *PlanResume `json:"resume,omitempty"`
 	// Detail is the backend's own: it prints and marshals itself.
 	Detail fmt.Stringer `json:"detail,omitempty"`
 }

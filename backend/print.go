@@ -28,6 +28,7 @@ func (p *Plan) Print(w io.Writer) error {
 	for _, file := range p.Files {
 		row("file", "%s %s (sha256:%s)", file.Kind, Printable(file.Path), short(file.SHA256))
 	}
+	p.printResume(row)
 	p.printImage(row)
 	proof := "proved by a probe sandbox"
 	if !p.Runtime.Proved {
@@ -90,6 +91,10 @@ func (p *Plan) printInputs(row func(string, string, ...any)) {
 		row("input", "%s %s: %d files, %s%s", input.Kind, Printable(input.Name), input.Files, Bytes(input.Bytes), note)
 	}
 	if p.Workspace == nil {
+		return
+	}
+	if p.Resume != nil {
+		row("workspace", "as it was kept; it began as a copy of %s", Printable(p.Workspace.Path))
 		return
 	}
 	head := ""

@@ -43,6 +43,8 @@ type Spec struct {
 	DryRun bool
 	// Discard throws the work away at the end instead of keeping it.
 	Discard bool
+	// Resume is the kept bottle that goes on, under Name; nil starts a new one.
+	Resume *Work
 	// ClaudeArgs follow claude's own options.
 	ClaudeArgs []string
 	// Lookup reads the host's environment.

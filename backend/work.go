@@ -14,6 +14,7 @@ const (
 	StateSaved    = "saved"     // what of the workspace is at home by now, in the same form
 	StateBase     = "base"      // contents of what went in
 	StateTips     = "tips"      // object names that the host has, one per line
+	StateCommits  = "commits"   // how many commits the bottle has counted beyond those
 )
 
 // Work is what a bottle has made, while it runs or once it is kept.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -42,7 +43,7 @@ func Save(work *backend.Work, mark *Mark, covered func(path string) bool) error 
 		return err
 	}
 	settled := before.Settle(mark.files, covered)
-	if err := writeSynced(work.Path(backend.StateSaved), settled); err != nil {
+	if err := writeSynced(work.Path(backend.StateSaved), settled.Write); err != nil {
 		return fmt.Errorf("note what is saved: %w", err)
 	}
 	return nil
@@ -61,8 +62,8 @@ func readSaved(work *backend.Work) (archive.Baseline, error) {
 	return archive.ReadBaseline(file)
 }
 
-// writeSynced writes the baseline whole or not at all, also through a power cut.
-func writeSynced(path string, baseline archive.Baseline) (err error) {
+// writeSynced writes a file whole or not at all, also through a power cut.
+func writeSynced(path string, write func(io.Writer) error) (err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
 	if err != nil {
 		return err
@@ -72,7 +73,7 @@ func writeSynced(path string, baseline archive.Baseline) (err error) {
 			_ = os.Remove(file.Name())
 		}
 	}()
-	err = errors.Join(baseline.Write(file), file.Sync(), file.Close())
+	err = errors.Join(write(file), file.Sync(), file.Close())
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func TestWhatIsSavedIsNoLongerUnsaved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writeSynced(work.Path(backend.StateBaseline), went); err != nil {
+	if err := writeSynced(work.Path(backend.StateBaseline), went.Write); err != nil {
 		t.Fatal(err)
 	}
 	put("kept", "new")

@@ -108,6 +108,7 @@ func (b *bottle) CopyIn(ctx context.Context, hostPath, bottlePath string) error 
 
 // Unsaved implements backend.Unsaver.
 func (b *bottle) Unsaved(ctx context.Context) (backend.Unsaved, error) {
+	b.countCommits(ctx)
 	return unsavedWork(ctx, b.places)
 }
 

@@ -42,6 +42,9 @@ func hostID(id backend.ID) (uint32, error) {
 type claim struct {
 	places
 	lock *lock
+	// adopted says that the state directory was there before: it is a kept
+	// bottle's, and never undone.
+	adopted bool
 }
 
 // claim picks an unused id for name and makes its directories. The short lock
@@ -99,9 +102,13 @@ func (l layout) claimed(id backend.ID) (bool, error) {
 	return false, nil
 }
 
-// abandon undoes a claim that never got a record.
+// abandon undoes a claim that never got a record. Kept work stays as it is.
 func (c *claim) abandon() {
-	_ = os.RemoveAll(c.state)
+	if c.adopted {
+		_ = os.Remove(c.resuming())
+	} else {
+		_ = os.RemoveAll(c.state)
+	}
 	_ = os.RemoveAll(c.run)
 	c.lock.release()
 }

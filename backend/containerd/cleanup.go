@@ -48,13 +48,23 @@ func (b *Backend) planOne(ctx context.Context, where places, plan *backend.Clean
 	if err != nil {
 		return err
 	}
+	if ran, err := exists(where.baseline()); s.onlyState() && (err != nil || ran) {
+		s.state = false // kept, not dead: it goes by the user's word alone
+	}
 	plan.Items = append(plan.Items, items(where, s)...)
 	unsaved, err := unsavedWork(ctx, where)
 	if err != nil {
 		return err
 	}
-	if unsaved.Any() {
-		keep(unsaved.Workspace, unsaved.Changed, unsaved.Unknown)
+	switch {
+	case unsaved.Any():
+		reason := unsaved.Unknown
+		if reason == "" && len(unsaved.Refs) > 0 {
+			reason = unsaved.Words()
+		}
+		keep(unsaved.Workspace, unsaved.Changed, reason)
+	case unsaved.Differs():
+		keep(unsaved.Workspace, unsaved.Other, "no work is unsaved, but .git has changed")
 	}
 	return nil
 }

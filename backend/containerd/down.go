@@ -89,6 +89,8 @@ func (b *Backend) downward(where places, discard bool) doer {
 			return b.client.RemoveTask(ctx, name)
 		case stepSweep:
 			return b.sweep(ctx, where)
+		case stepSync:
+			return syncState(ctx, where)
 		case stepUnsnapshot:
 			return b.client.RemoveSnapshot(ctx, where.id.String())
 		case stepForget:
@@ -124,6 +126,14 @@ func (b *Backend) sweep(ctx context.Context, where places) error {
 // removeRun removes the run directory, its lock last: up to then nobody else
 // takes the bottle for one that nobody works on.
 func removeRun(where places) error {
+	if err := emptyRun(where); err != nil {
+		return err
+	}
+	return removeTree(where.run)
+}
+
+// emptyRun leaves nothing in the run directory but its lock.
+func emptyRun(where places) error {
 	if err := unbindNetworkNamespace(where.netns()); err != nil {
 		return err
 	}
@@ -147,15 +157,15 @@ func removeRun(where places) error {
 			return fmt.Errorf("empty run directory: %w", err)
 		}
 	}
-	return removeTree(where.run)
+	return nil
 }
 
 // removeState removes the state directory, unless work has come since it was
 // looked at: up to the end of the task the agent may write.
 func removeState(ctx context.Context, where places, discard bool) error {
 	if !discard {
-		unsaved, err := unsavedWork(ctx, where)
-		if err != nil || unsaved.Any() {
+		keep, err := keeps(ctx, where)
+		if err != nil || keep {
 			return err
 		}
 	}

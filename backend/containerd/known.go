@@ -3,15 +3,13 @@ package containerd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 
-	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/runtime"
+	"github.com/claude-bottle/claude-bottle/work"
 	"github.com/containerd/errdefs"
 )
 
@@ -69,62 +67,24 @@ func checkState(where places) error {
 		where.id, plan.Version, backend.PlanVersion, errdefs.ErrFailedPrecondition)
 }
 
-// unsavedWork compares the workspace with what went in. When that can't be told,
-// everything is taken for work: what was deleted can't be had back. The error is
-// ctx's alone.
-func unsavedWork(ctx context.Context, where places) (backend.Unsaved, error) {
-	unsaved := backend.Unsaved{Workspace: where.place(backend.PlaceWorkspace), Handle: where.id.Handle()}
-	changes, err := changesOf(ctx, where)
-	if err == nil {
-		unsaved.Changed, unsaved.Paths = changes.Count, changes.Paths
-		return unsaved, nil
+// keeps says that the state of a bottle outlives it: something in it is nowhere else,
+// or it was kept before and has not come to run again.
+func keeps(ctx context.Context, where places) (bool, error) {
+	if resuming, err := exists(where.resuming()); err != nil || resuming {
+		return resuming, err
 	}
-	if ctx.Err() != nil {
-		return unsaved, fmt.Errorf("compare workspace: %w", context.Cause(ctx))
-	}
-	files, countErr := countFiles(ctx, unsaved.Workspace)
-	if countErr == nil && files == 0 {
-		return unsaved, nil // there is nothing to lose
-	}
-	unsaved.Changed, unsaved.Unknown = files, "what has changed can't be told: "+err.Error()
-	return unsaved, nil
+	unsaved, err := unsavedWork(ctx, where)
+	return unsaved.Differs(), err
 }
 
-func changesOf(ctx context.Context, where places) (archive.Changes, error) {
-	baseline, err := os.Open(where.saved())
-	if errors.Is(err, fs.ErrNotExist) {
-		baseline, err = os.Open(where.baseline())
-	}
-	if errors.Is(err, fs.ErrNotExist) {
+// unsavedWork says what is unsaved in a bottle on disk. The error is ctx's alone.
+func unsavedWork(ctx context.Context, where places) (backend.Unsaved, error) {
+	kept := &backend.Work{ID: where.id, State: where.state}
+	if there, err := exists(where.baseline()); err == nil && !there {
 		if unready, err := exists(where.unready()); err == nil && unready {
-			return archive.Changes{}, nil // claude never ran
+			// Claude never ran.
+			return backend.Unsaved{Workspace: kept.Place(backend.PlaceWorkspace), Handle: where.id.Handle()}, nil
 		}
 	}
-	if err != nil {
-		return archive.Changes{}, fmt.Errorf("open baseline: %w", err)
-	}
-	defer func() { _ = baseline.Close() }()
-	root, err := os.OpenRoot(where.place(backend.PlaceWorkspace))
-	if errors.Is(err, fs.ErrNotExist) {
-		return archive.Changes{}, nil
-	}
-	if err != nil {
-		return archive.Changes{}, fmt.Errorf("open workspace: %w", err)
-	}
-	defer func() { _ = root.Close() }()
-	return archive.Compare(ctx, root, baseline)
-}
-
-// countFiles counts what lies below a directory; one that is not there is empty.
-func countFiles(ctx context.Context, path string) (count int, err error) {
-	dir, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = dir.Close() }()
-	err = archive.Walk(ctx, dir, func(archive.Entry) error { count++; return nil })
-	return count, err
+	return work.Unsaved(ctx, kept)
 }

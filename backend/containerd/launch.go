@@ -59,7 +59,7 @@ func (b *Backend) launch(ctx context.Context, plan *backend.Plan, secrets backen
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, launchTimeout, fmt.Errorf("launch took longer than %s: %w", launchTimeout, context.DeadlineExceeded))
 	defer cancel()
-	claimed, err := b.layout.claim(plan.Name)
+	claimed, err := b.claim(ctx, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +71,9 @@ func (b *Backend) launch(ctx context.Context, plan *backend.Plan, secrets backen
 	}
 	defer l.netns.close()
 	if err := reconcile(ctx, wishUp, seen{record: true, run: true, state: true}, l.upward, b.options.Progress); err != nil {
+		return nil, l.rollBack(ctx, fmt.Errorf("launch %s: %w", plan.Name, err))
+	}
+	if err := l.settle(); err != nil {
 		return nil, l.rollBack(ctx, fmt.Errorf("launch %s: %w", plan.Name, err))
 	}
 	return l, nil
@@ -120,10 +123,7 @@ func (l *launch) record(ctx context.Context) (err error) {
 	if l.user, err = newUser(l.owner(), l.plan.User.Namespace); err != nil {
 		return err
 	}
-	if err := stage(l.places, l.user); err != nil {
-		return err
-	}
-	if err := writePlan(l.places, l.plan); err != nil {
+	if err := l.stage(); err != nil {
 		return err
 	}
 	if l.netns, err = newNetworkNamespace(l.places.netns(), l.backend.client.Daemon().SharesPIDs); err != nil {
@@ -226,11 +226,14 @@ func (l *launch) provision(ctx context.Context) (err error) {
 	if l.helps != nil {
 		return nil
 	}
+	if l.adopted {
+		return l.provisionAgain(ctx)
+	}
 	target := hostTarget{places: l.places, user: l.user}
 	if l.promptPath, err = (provision.Provisioner{Progress: l.backend.options.Progress}).Provision(ctx, l.plan, target); err != nil {
 		return err
 	}
-	return writeBaseline(ctx, l.places)
+	return l.noteWhatWentIn(ctx)
 }
 
 // openNeck waits for PID 1, or for the task to end without it.

@@ -90,11 +90,14 @@ func (p places) log() string      { return filepath.Join(p.run, "supervisor.log"
 func (p places) initLog() string  { return filepath.Join(p.run, "init.log") }
 func (p places) plan() string     { return filepath.Join(p.state, backend.StatePlan) }
 func (p places) baseline() string { return filepath.Join(p.state, backend.StateBaseline) }
-func (p places) saved() string    { return filepath.Join(p.state, backend.StateSaved) }
 
 // unready is there from before the first place is made until the baseline is
 // written: up to then claude has never run.
 func (p places) unready() string { return filepath.Join(p.state, "unready") }
+
+// resuming is there from before a kept bottle is touched until it runs again: up to
+// then no teardown may take it for one that has nothing to keep.
+func (p places) resuming() string { return filepath.Join(p.state, "resuming") }
 
 // place is the directory on the host that is mounted at place.
 func (p places) place(place backend.Place) string {

@@ -102,6 +102,10 @@ func (b *Backend) kept(known map[string]bool) ([]backend.Status, error) {
 			Name: id.Handle(), ID: id.String(), Phase: backend.PhaseKept, Created: info.ModTime(),
 			Workspace: where.place(backend.PlaceWorkspace), Fence: where.proof(),
 		}
+		if plan, err := readPlan(where); err == nil {
+			status.Agent, status.Bottle, status.Runtime = plan.Agent, plan.Bottle, plan.Runtime.Name
+			status.Image = plan.Image.Pinned()
+		}
 		if err != nil {
 			status.Message = err.Error()
 		}

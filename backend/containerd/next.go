@@ -22,6 +22,7 @@ type seen struct {
 	state       bool // directory, with nothing in it worth keeping
 	run         bool // directory
 	marked      bool // the record says that the bottle is to go
+	unsynced    bool // its work may not be on the disk yet
 }
 
 // done notes that a step has succeeded.
@@ -47,6 +48,8 @@ func (s *seen) done(done step) {
 		s.task, s.neck, s.fence = taskAbsent, false, false
 	case stepSweep:
 		s.leftovers = false
+	case stepSync:
+		s.unsynced = false
 	case stepUnsnapshot:
 		s.snapshot = false
 	case stepForget:
@@ -56,6 +59,11 @@ func (s *seen) done(done step) {
 	case stepRun:
 		s.run = false
 	}
+}
+
+// onlyState says that there is nothing of the bottle but its state directory.
+func (s seen) onlyState() bool {
+	return s.state && !s.record && !s.snapshot && !s.leftovers && !s.run && s.task == taskAbsent
 }
 
 type taskPhase int
@@ -82,6 +90,7 @@ const (
 	stepMark       step = "mark record"
 	stepKill       step = "remove task"
 	stepSweep      step = "remove leftovers"
+	stepSync       step = "sync work"
 	stepUnsnapshot step = "remove snapshot"
 	stepForget     step = "remove record"
 	stepState      step = "remove state directory"
@@ -131,6 +140,9 @@ func nextDown(s seen) []step {
 		return []step{stepKill}
 	case s.leftovers:
 		return []step{stepSweep}
+	case s.unsynced && (s.snapshot || s.record):
+		// Nobody writes any more, and nothing is deleted yet.
+		return []step{stepSync}
 	case s.snapshot:
 		return []step{stepUnsnapshot}
 	case s.record:

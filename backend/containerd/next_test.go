@@ -13,12 +13,12 @@ import (
 
 // everySeen calls f with every state that can be observed.
 func everySeen(f func(seen)) {
-	for bits := range 1 << 10 {
+	for bits := range 1 << 11 {
 		for phase := taskAbsent; phase <= taskStopped; phase++ {
 			bit := func(n int) bool { return bits&(1<<n) != 0 }
 			f(seen{
 				record: bit(0), supervisor: bit(1), snapshot: bit(2), neck: bit(3), provisioned: bit(4),
-				leftovers: bit(5), run: bit(6), state: bit(7), marked: bit(8), fence: bit(9), task: phase,
+				leftovers: bit(5), run: bit(6), state: bit(7), marked: bit(8), fence: bit(9), unsynced: bit(10), task: phase,
 			})
 		}
 	}
@@ -68,6 +68,19 @@ func TestNextDownKeepsTheLockUntilEverythingElseIsGone(t *testing.T) {
 	everySeen(func(s seen) {
 		if slices.Contains(next(wishGone, s), stepRun) && (s.record || s.snapshot || s.leftovers || s.state || s.task != taskAbsent) {
 			t.Fatalf("the run directory goes too early in %+v", s)
+		}
+	})
+}
+
+func TestF16_WorkIsOnTheDiskBeforeAnythingIsForgotten(t *testing.T) {
+	everySeen(func(s seen) {
+		steps := next(wishGone, s)
+		forgets := slices.Contains(steps, stepUnsnapshot) || slices.Contains(steps, stepForget)
+		if forgets && s.unsynced {
+			t.Fatalf("%v comes before the work is on the disk in %+v", steps, s)
+		}
+		if slices.Contains(steps, stepSync) && s.task != taskAbsent {
+			t.Fatalf("the work is put on the disk while somebody writes in %+v", s)
 		}
 	})
 }

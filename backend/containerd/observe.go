@@ -94,11 +94,11 @@ func (b *Backend) observe(ctx context.Context, where places, discard bool) (seen
 	if err := checkState(where); err != nil || discard {
 		return s, err
 	}
-	unsaved, err := unsavedWork(ctx, where)
+	keep, err := keeps(ctx, where)
 	if err != nil {
 		return s, err
 	}
-	s.state = !unsaved.Any()
+	s.state, s.unsynced = !keep, true
 	return s, nil
 }
 

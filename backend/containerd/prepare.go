@@ -25,6 +25,10 @@ var terminalName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$`)
 // Prepare implements backend.Backend. The image, the runtime and the files are
 // looked at side by side.
 func (b *Backend) Prepare(ctx context.Context, spec backend.Spec) (*backend.Plan, error) {
+	spec, resumed, err := resumeSpec(spec)
+	if err != nil {
+		return nil, err
+	}
 	name := spec.BottleName()
 	if err := backend.ValidateName("bottle", name); err != nil {
 		return nil, err
@@ -60,6 +64,9 @@ func (b *Backend) Prepare(ctx context.Context, spec backend.Spec) (*backend.Plan
 	if err != nil {
 		_ = things.Workspace.Close()
 		return nil, err
+	}
+	if resumed != nil {
+		goOn(plan, spec.Resume, resumed)
 	}
 	return plan, nil
 }

@@ -26,13 +26,43 @@ func newUser(id backend.ID, namespace bool) (user, error) {
 	return user{inside: first + bottleUID, host: first + bottleUID}, nil
 }
 
-// stage makes the directories and files that are bound into the bottle, and the
-// file that the shim writes what PID 1 says to: a shim would make it readable by
-// everybody who can guess its path.
+// stage makes the directories and files that are bound into the bottle.
 func stage(where places, who user) error {
 	if err := os.WriteFile(where.unready(), nil, 0o600); err != nil {
 		return fmt.Errorf("mark bottle as unready: %w", err)
 	}
+	for _, place := range []backend.Place{backend.PlaceWorkspace, backend.PlaceHome, backend.PlaceClaude} {
+		if err := makeOwned(where.place(place), who); err != nil {
+			return err
+		}
+	}
+	for _, name := range mountPoints() {
+		if err := makeOwned(filepath.Join(where.place(backend.PlaceHome), name), who); err != nil {
+			return err
+		}
+	}
+	return stageRun(where, who)
+}
+
+// mountPoints are those inside the home directory: the runtime must not have to
+// make them as root.
+func mountPoints() []string { return []string{".claude", ".ssh"} }
+
+// makeOwned makes a directory of the agent's.
+func makeOwned(dir string, who user) error {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return fmt.Errorf("make place: %w", err)
+	}
+	if err := os.Chown(dir, int(who.host), int(who.host)); err != nil {
+		return fmt.Errorf("make place: %w", err)
+	}
+	return nil
+}
+
+// stageRun is the part that no reboot survives, with the file that the shim writes
+// what PID 1 says to: a shim would make it readable by everybody who can guess its
+// path.
+func stageRun(where places, who user) error {
 	said, err := os.OpenFile(where.initLog(), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("make log of PID 1: %w", err)
@@ -40,25 +70,8 @@ func stage(where places, who user) error {
 	if err := said.Close(); err != nil {
 		return fmt.Errorf("make log of PID 1: %w", err)
 	}
-	for _, place := range []backend.Place{backend.PlaceWorkspace, backend.PlaceHome, backend.PlaceClaude, backend.PlaceSSH} {
-		dir := where.place(place)
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return fmt.Errorf("make place: %w", err)
-		}
-		if err := os.Chown(dir, int(who.host), int(who.host)); err != nil {
-			return fmt.Errorf("make place: %w", err)
-		}
-	}
-	// The mount points inside the home directory: the runtime must not have
-	// to make them as root.
-	for _, name := range []string{".claude", ".ssh"} {
-		dir := filepath.Join(where.place(backend.PlaceHome), name)
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return fmt.Errorf("make mount point: %w", err)
-		}
-		if err := os.Chown(dir, int(who.host), int(who.host)); err != nil {
-			return fmt.Errorf("make mount point: %w", err)
-		}
+	if err := makeOwned(where.place(backend.PlaceSSH), who); err != nil {
+		return err
 	}
 	for _, dir := range []string{where.neck(), where.etc()} {
 		if err := makeDirectory(dir, 0o755); err != nil {

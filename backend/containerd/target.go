@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -70,7 +72,10 @@ func writeBaseline(ctx context.Context, where places) error {
 	if err := writeFile(where.baseline(), func(w io.Writer) error { return archive.WriteBaseline(ctx, w, root) }); err != nil {
 		return err
 	}
-	return os.Remove(where.unready())
+	if err := os.Remove(where.unready()); err != nil {
+		return err
+	}
+	return syncDirectory(where.state)
 }
 
 // writePlan keeps the plan beside the bottle's work.
@@ -82,8 +87,8 @@ func writePlan(where places, plan *backend.Plan) error {
 	})
 }
 
-// writeFile makes a file whole or not at all: under another name first. Only a
-// crash of the host can cut it, and its reader sees that.
+// writeFile makes a file whole or not at all, also through a power cut: under
+// another name first, and on the disk before it gets its own.
 func writeFile(path string, write func(io.Writer) error) (err error) {
 	temporary := path + ".new"
 	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
@@ -104,8 +109,20 @@ func writeFile(path string, write func(io.Writer) error) (err error) {
 	if err := buffered.Flush(); err != nil {
 		return err
 	}
-	if err := file.Close(); err != nil {
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	return os.Rename(temporary, path)
+	if err := os.Rename(temporary, path); err != nil {
+		return err
+	}
+	return syncDirectory(filepath.Dir(path))
+}
+
+// syncDirectory puts the names in a directory on the disk.
+func syncDirectory(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -1,25 +1,36 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
 
 func (a *application) listCommand() *cobra.Command {
+	var orphans bool
 	command := &cobra.Command{
 		Use:     "list [available|active]",
 		Aliases: []string{"ls", "ps"},
 		Short:   "List agents that can be started, or bottles",
 		Long: `List agents that can be started (available), or bottles that run, die or are kept
-for their work (active, the default).`,
+for their work (active, the default). Of a kept bottle there is shown how long ago it
+ended, what it takes of the disk, and what in it is unsaved: in full with -o wide or
+json.
+
+--orphans lists state that is not as it should be: bottles whose plan or baseline
+can't be read, those of another containerd socket or namespace, and directories that
+no bottle has made. They can be copied from (cp), go on (resume --agent) and be
+removed (rm --discard).`,
 		Example: `  claude-bottle list
   claude-bottle list available
-  claude-bottle list active -o json`,
+  claude-bottle list active -o json
+  claude-bottle list --orphans -o wide`,
 		ValidArgs: []string{"available", "active"},
 	}
 	command.Args = func(_ *cobra.Command, args []string) error {
@@ -28,6 +39,7 @@ for their work (active, the default).`,
 		}
 		return nil
 	}
+	command.Flags().BoolVar(&orphans, "orphans", false, "list kept state that is not as it should be, and why")
 	output := addFormat(command, "text", "wide", "name", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		if len(args) == 1 && args[0] == "available" {
@@ -40,13 +52,37 @@ for their work (active, the default).`,
 			return err
 		}
 		defer func() { _ = opened.Close() }()
-		bottles, err := opened.ListActive(ctx)
+		bottles, err := listed(ctx, opened, orphans)
 		if err != nil {
 			return err
 		}
 		return a.printBottles(bottles, output)
 	}
 	return command
+}
+
+// orphanLister is a Backend that can tell what of its state is not as it should be.
+type orphanLister interface {
+	Orphans(ctx context.Context) ([]backend.Status, error)
+}
+
+// listed are the bottles, each kept one looked at as far as there is time.
+func listed(ctx context.Context, opened backend.Backend, orphans bool) ([]backend.Status, error) {
+	if orphans {
+		lister, ok := opened.(orphanLister)
+		if !ok {
+			return nil, fmt.Errorf("this backend keeps no bottles: %w", errdefs.ErrNotImplemented)
+		}
+		return lister.Orphans(ctx)
+	}
+	bottles, err := opened.ListActive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, examineTime)
+	defer cancel()
+	examine(ctx, bottles)
+	return bottles, nil
 }
 
 func (a *application) printBottles(bottles []backend.Status, output *format) error {
@@ -56,7 +92,7 @@ func (a *application) printBottles(bottles []backend.Status, output *format) err
 	if done, err := output.structured(a.out, bottles); done || err != nil {
 		return err
 	}
-	header := []string{"NAME", "AGENT", "PHASE", "RUNTIME", "AGE"}
+	header := []string{"NAME", "AGENT", "PHASE", "RUNTIME", "AGE", "SIZE", "UNSAVED"}
 	if output.value == "wide" {
 		header = append(header, "ID", "IMAGE", "WHY THIS RUNTIME", "WORKSPACE", "MESSAGE")
 	}
@@ -68,7 +104,8 @@ func (a *application) printBottles(bottles []backend.Status, output *format) err
 			}
 			continue
 		}
-		row := []string{bottle.Name, bottle.Agent, string(bottle.Phase), bottle.Runtime, age(time.Since(bottle.Created))}
+		size, unsaved := keptColumns(bottle, output.value == "wide")
+		row := []string{bottle.Name, bottle.Agent, string(bottle.Phase), bottle.Runtime, age(time.Since(bottle.Created)), size, unsaved}
 		if output.value == "wide" {
 			row = append(row, bottle.ID, bottle.Image, bottle.Reason, bottle.Workspace, bottle.Message)
 		}

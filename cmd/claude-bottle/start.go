@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -89,11 +88,25 @@ in use.`,
 }
 
 // start is the whole job: manifest, plan, preflight, launch, claude, teardown.
-func (a *application) start(ctx context.Context, o startOptions) (err error) {
+func (a *application) start(ctx context.Context, o startOptions) error {
 	began := time.Now()
 	if err := supervise.Harden(); err != nil { // secrets are read here, before the supervisor has them
 		return err
 	}
+	spec, options, err := a.spec(o)
+	if err != nil {
+		return err
+	}
+	return a.session(ctx, o, began, func(context.Context, backend.Backend) (backend.Spec, manifest.Options, error) {
+		return spec, options, nil
+	})
+}
+
+// specify makes the wish that a session is planned from.
+type specify func(context.Context, backend.Backend) (backend.Spec, manifest.Options, error)
+
+// session plans a bottle, asks, runs claude in it and takes it down.
+func (a *application) session(ctx context.Context, o startOptions, began time.Time, specify specify) (err error) {
 	ctx, signals := takeSignals(ctx)
 	defer signals.release()
 	tty, err := terminal.Open(a.in, a.out)
@@ -104,16 +117,15 @@ func (a *application) start(ctx context.Context, o startOptions) (err error) {
 	if o.timings {
 		defer func() { err = errors.Join(err, progress.printTimings(a.err, o.output)) }()
 	}
-
-	spec, options, err := a.spec(o)
-	if err != nil {
-		return err
-	}
 	opened, err := a.openBackend(ctx, progress)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = opened.Close() }()
+	spec, options, err := specify(ctx, opened)
+	if err != nil {
+		return err
+	}
 	planned := progress.Step("prepare")
 	plan, err := opened.Prepare(ctx, spec)
 	planned(err)
@@ -138,9 +150,17 @@ func (a *application) start(ctx context.Context, o startOptions) (err error) {
 }
 
 func (a *application) spec(o startOptions) (backend.Spec, manifest.Options, error) {
+	return a.specIn("", o)
+}
+
+// specIn is spec for another working directory; "" is that of this process.
+func (a *application) specIn(cwd string, o startOptions) (backend.Spec, manifest.Options, error) {
 	options, err := a.manifestOptions()
 	if err != nil {
 		return backend.Spec{}, options, err
+	}
+	if cwd != "" {
+		options.Cwd = cwd
 	}
 	loaded, err := manifest.Load(options, o.agent)
 	if err != nil {
@@ -217,31 +237,12 @@ func (a *application) end(ctx context.Context, bottle backend.Bottle, plan *back
 		unsaved, err := unsaver.Unsaved(ctx)
 		if err != nil {
 			_, _ = fmt.Fprintf(a.err, "claude-bottle: can't tell what is unsaved: %s\n", printableLines(err.Error()))
-		} else if unsaved.Any() {
-			printUnsaved(a.err, unsaved)
+		} else {
+			printUnsaved(a.err, unsaved, plan)
 		}
 	}
 	a.printReport(ctx, bottle, plan)
 	return bottle.Close(ctx)
-}
-
-// printUnsaved is the three lines that stand at the end of a session.
-func printUnsaved(w *os.File, unsaved backend.Unsaved) {
-	const shown = 5
-	names := make([]string, 0, shown)
-	for _, path := range unsaved.Paths[:min(shown, len(unsaved.Paths))] {
-		names = append(names, backend.Printable(path))
-	}
-	if unsaved.Changed > len(names) {
-		names = append(names, "...")
-	}
-	if unsaved.Unknown != "" {
-		_, _ = fmt.Fprintf(w, "claude-bottle: all %d files are kept as %s: %s\n", unsaved.Changed, backend.Printable(unsaved.Handle), backend.Printable(unsaved.Unknown))
-	} else {
-		_, _ = fmt.Fprintf(w, "claude-bottle: %d changed files are kept as %s: %s\n", unsaved.Changed, backend.Printable(unsaved.Handle), strings.Join(names, ", "))
-	}
-	_, _ = fmt.Fprintf(w, "  they are in %s; treat them as untrusted: run no git command in there\n", backend.Printable(unsaved.Workspace))
-	_, _ = fmt.Fprintf(w, "  once you don't need them: rm -r %s\n", backend.Printable(strings.TrimSuffix(unsaved.Workspace, "/workspace")))
 }
 
 func printPlan(w *os.File, plan *backend.Plan, output *format) error {

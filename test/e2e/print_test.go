@@ -31,7 +31,7 @@ func TestBashToolWritesIntoTheWorkspace(t *testing.T) {
 				anthropic.Turn{Text: "done"},
 			)
 			r := u.Start(runtime, "--", "-p", "write a file").Want(t, 0)
-			bottletest.Contains(t, r.Stderr, "1 changed files are kept as tester@")
+			bottletest.Contains(t, r.Stderr, "unsaved, kept as tester@", "1 changed file: made.txt")
 			made, err := filepath.Glob(filepath.Join(u.Root, "*", "bottles", "tester-*", "workspace", "made.txt"))
 			if err != nil || len(made) != 1 {
 				t.Fatalf("made.txt is at %v, %v", made, err)

@@ -1,0 +1,85 @@
+package containerd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/containerd/errdefs"
+)
+
+// conversations is where claude keeps those that were held in the workspace, below
+// its own directory.
+const conversations = "projects/-workspace"
+
+// resumeSpec makes of a wish to go on with a kept bottle one that can be planned
+// like any other: nothing of the working directory goes in again, and claude goes on
+// with its conversation. Of a wish for a new bottle it makes nothing else.
+func resumeSpec(spec backend.Spec) (backend.Spec, *backend.PlanResume, error) {
+	kept := spec.Resume
+	if kept == nil {
+		return spec, nil, nil
+	}
+	if kept.Running {
+		return spec, nil, fmt.Errorf("bottle %s runs: there is nothing to resume before it has ended: %w", kept.ID.Name, errdefs.ErrConflict)
+	}
+	resumed := &backend.PlanResume{ID: kept.ID, Handle: kept.Handle(), Known: kept.Plan != nil, Changes: []backend.PlanChange{}}
+	spec.CopyCwd, spec.Discard = false, false
+	resumed.Continue = hasConversation(kept)
+	if resumed.Continue && !slices.ContainsFunc(spec.ClaudeArgs, choosesConversation) {
+		spec.ClaudeArgs = append([]string{backend.ContinueFlag}, spec.ClaudeArgs...)
+	}
+	return spec, resumed, nil
+}
+
+// choosesConversation says that an argument of claude's says itself which
+// conversation is meant.
+func choosesConversation(arg string) bool {
+	return slices.Contains([]string{"-c", backend.ContinueFlag, "-r", "--resume", "--session-id"}, arg) ||
+		strings.HasPrefix(arg, "--resume=") || strings.HasPrefix(arg, "--session-id=")
+}
+
+// hasConversation says that claude has kept one. What can't be read is none.
+func hasConversation(kept *backend.Work) bool {
+	root, err := os.OpenRoot(kept.Place(backend.PlaceClaude))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = root.Close() }()
+	entries, err := fs.ReadDir(root.FS(), conversations)
+	return err == nil && slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
+		return entry.Type().IsRegular() && path.Ext(entry.Name()) == ".jsonl"
+	})
+}
+
+// goOn adds to a plan what it goes on with, and how it differs from the plan that the
+// bottle was launched with.
+func goOn(plan *backend.Plan, kept *backend.Work, resumed *backend.PlanResume) {
+	plan.Resume = resumed
+	if kept.Plan == nil {
+		return
+	}
+	plan.Workspace = kept.Plan.Workspace
+	plan.Mounts = mounts(plan)
+	resumed.Changes = backend.PlanChanges(kept.Plan, plan)
+}
+
+// settle ends a launch. A bottle that was kept has the plan that it runs on now, and
+// is one like any other again.
+func (l *launch) settle() error {
+	if !l.adopted {
+		return nil
+	}
+	if err := writePlan(l.places, l.plan); err != nil {
+		return err
+	}
+	if err := os.Remove(l.resuming()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("settle bottle: %w", err)
+	}
+	return nil
+}

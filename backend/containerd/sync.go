@@ -1,0 +1,65 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/work"
+	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
+)
+
+// syncTimeout bounds the wait for the disk before a bottle is given up.
+const syncTimeout = time.Minute
+
+// syncState puts what the bottle has left on the disk, before anything by which it
+// is found is deleted, and dates the state directory at the end of the session. A
+// disk that fails or is too slow is logged: no later try would do better, and
+// nothing that follows deletes work.
+func syncState(ctx context.Context, where places) error {
+	if keep, err := keeps(ctx, where); err != nil || !keep {
+		return err // it goes as a whole
+	}
+	dir, err := os.Open(where.state)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open state directory: %w", err)
+	}
+	now := time.Now()
+	if err := os.Chtimes(where.state, now, now); err != nil {
+		log.G(ctx).WithError(err).Warn("date state directory")
+	}
+	synced := make(chan error, 1)
+	go func() {
+		synced <- errors.Join(unix.Syncfs(int(dir.Fd())), dir.Close())
+	}()
+	timer := time.NewTimer(syncTimeout)
+	defer timer.Stop()
+	select {
+	case err := <-synced:
+		if err != nil {
+			log.G(ctx).WithError(err).WithField("path", where.state).Error("sync work")
+		}
+	case <-timer.C:
+		log.G(ctx).WithField("path", where.state).Error("sync work: the disk does not answer in time")
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// noteWhatWentIn notes what the bottle holds before claude comes: what differs
+// later is work.
+func (l *launch) noteWhatWentIn(ctx context.Context) error {
+	if err := work.WriteTips(ctx, &backend.Work{ID: l.id, State: l.state}); err != nil {
+		return err
+	}
+	return writeBaseline(ctx, l.places)
+}

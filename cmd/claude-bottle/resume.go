@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/supervise"
+	"github.com/containerd/errdefs"
+	"github.com/spf13/cobra"
+)
+
+func (a *application) resumeCommand() *cobra.Command {
+	var o startOptions
+	var kept string
+	command := &cobra.Command{
+		Use:   "resume NAME [flags] [-- CLAUDE ARGS]",
+		Short: "Go on with a bottle that was kept",
+		Long: `Bring a kept bottle back: its workspace as the agent left it, its home, and claude
+with the conversation that it had (--continue). The sandbox is a new one.
+
+The plan is made anew from the agent and bottle file as they are now. Where it differs
+from the one that the bottle was launched with, the difference is shown before
+anything is launched. Nothing of the working directory goes in again; settings,
+skills and the prompt do.
+
+NAME is what ` + "`claude-bottle list`" + ` shows, with its @ suffix when several kept bottles had
+the name. While another bottle has it, --name gives this one a new name.`,
+		Example: `  claude-bottle resume claude
+  claude-bottle resume claude@k3x9p --name second
+  claude-bottle resume claude --yes -- -p "and now the tests"
+  claude-bottle resume claude --dry-run`,
+		Annotations: map[string]string{annotationOwnCode: "yes"},
+		Args: func(command *cobra.Command, args []string) error {
+			before := len(args)
+			if dash := command.ArgsLenAtDash(); dash >= 0 {
+				before = dash
+			}
+			if before != 1 {
+				return usageError{fmt.Errorf("resume takes the name of one kept bottle, got %d: `claude-bottle list` shows them; arguments for claude stand after --", before)}
+			}
+			return nil
+		},
+		RunE: func(command *cobra.Command, args []string) error {
+			kept, o.claudeArgs = args[0], args[1:]
+			return a.resume(command.Context(), kept, o)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&o.name, "name", "", "another `name` for the bottle (default: the one that it had)")
+	flags.StringVar(&o.agent, "agent", "", "`agent` to plan with (default: the one that it was started with)")
+	flags.BoolVarP(&o.yes, "yes", "y", false, "launch without asking")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "print the plan and create nothing")
+	flags.StringVar(&o.runtime, "runtime", "", "auto, gvisor or runc (default: the one that it ran on, unless the bottle file demands gvisor)")
+	flags.StringVar(&o.image, "image", "", "image `reference` (default: the bottle file's)")
+	flags.BoolVar(&o.allowVulnerableRunc, "allow-vulnerable-runc", false, "accept a runc with known ways out")
+	flags.BoolVar(&o.rawTerminal, "raw-tty", false, "do not filter escape sequences that reach this terminal")
+	flags.BoolVar(&o.timings, "timings", false, "print how long each step took")
+	o.output = addFormat(command, "text", "json", "yaml")
+	return command
+}
+
+// resume is start for a bottle that is there.
+func (a *application) resume(ctx context.Context, name string, o startOptions) error {
+	began := time.Now()
+	if err := supervise.Harden(); err != nil { // secrets are read here, as in start
+		return err
+	}
+	return a.session(ctx, o, began, func(ctx context.Context, opened backend.Backend) (backend.Spec, manifest.Options, error) {
+		finder, err := keeperOf(opened)
+		if err != nil {
+			return backend.Spec{}, manifest.Options{}, err
+		}
+		kept, err := finder.Find(ctx, name)
+		if err != nil {
+			return backend.Spec{}, manifest.Options{}, err
+		}
+		return a.resumeSpec(kept, o)
+	})
+}
+
+// resumeSpec is the wish for the kept bottle as it was, as far as the files of now
+// allow.
+func (a *application) resumeSpec(kept *backend.Work, o startOptions) (backend.Spec, manifest.Options, error) {
+	if o.name == "" {
+		o.name = kept.ID.Name
+	}
+	stored := kept.Plan
+	switch {
+	case o.agent != "":
+	case stored == nil || stored.Agent == "":
+		return backend.Spec{}, manifest.Options{}, fmt.Errorf("the plan of %s can't be read: say with --agent which agent goes on: %w", kept.Handle(), errdefs.ErrFailedPrecondition)
+	default:
+		o.agent = stored.Agent
+	}
+	spec, options, err := a.specIn(projectOf(stored), o)
+	if err != nil {
+		return spec, options, err
+	}
+	spec.Resume = kept
+	if stored == nil {
+		return spec, options, nil
+	}
+	if spec.Runtime == "" && (stored.Runtime.Name == string(backend.RuntimeGVisor) || spec.Manifest.Bottle.Runtime != backend.RuntimeGVisor) {
+		spec.Runtime = backend.RuntimePolicy(stored.Runtime.Name)
+	}
+	if token, ok := a.lookup(backend.CredentialOAuth.Variable()); ok && token != "" {
+		spec.ForwardOAuthToken = stored.Anthropic.Credential == backend.CredentialOAuth
+	}
+	spec.RemoteControl = stored.RemoteControl
+	return spec, options, nil
+}
+
+// projectOf is where the bottle was started, when that is known and there: its
+// repository may have an agent file of its own.
+func projectOf(stored *backend.Plan) string {
+	if stored == nil || stored.Workspace == nil {
+		return ""
+	}
+	if info, err := os.Stat(stored.Workspace.Path); err != nil || !info.IsDir() {
+		return ""
+	}
+	return stored.Workspace.Path
+}
