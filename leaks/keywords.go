@@ -12,8 +12,10 @@ type keywords struct {
 	columns int
 	next    []uint16  // state × columns + class
 	ends    [][]int32 // words that end in a state
-	is      []bool    // whether any do
-	follow  []int     // what of tails holds for each word
+	// steps is next as it is walked: places in itself instead of states, and a
+	// bit for states in which words end.
+	steps  []uint32
+	follow []int // what of tails holds for each word
 }
 
 // tails are words so short that they are in every text: how many letters, digits,
@@ -47,9 +49,12 @@ func newKeywords(words []string) *keywords {
 		k.ends[state] = append(k.ends[state], int32(i))
 	}
 	k.link()
-	k.is = make([]bool, len(k.ends))
-	for state, ends := range k.ends {
-		k.is[state] = len(ends) > 0
+	for _, state := range k.next {
+		step := uint32(int(state) * k.columns)
+		if len(k.ends[state]) > 0 {
+			step |= ending
+		}
+		k.steps = append(k.steps, step)
 	}
 	for _, word := range words {
 		k.follow = append(k.follow, tails[word])
@@ -89,16 +94,20 @@ func (k *keywords) link() {
 	}
 }
 
+// ending is the bit in steps.
+const ending = 1 << 31
+
 // in returns for each word the places in the text where it ends.
 func (k *keywords) in(text []byte) [][]int {
 	found := make([][]int, len(k.words))
-	state := 0
+	var at uint32
 	for i, letter := range text {
-		state = int(k.next[state*k.columns+int(k.class[letter])])
-		if !k.is[state] {
+		at = k.steps[at+uint32(k.class[letter])]
+		if at&ending == 0 {
 			continue
 		}
-		for _, word := range k.ends[state] {
+		at &^= ending
+		for _, word := range k.ends[int(at)/k.columns] {
 			if isToken(text[i+1:], k.follow[word]) {
 				found[word] = append(found[word], i+1)
 			}
