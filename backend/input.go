@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 )
 
 // InputKind says what an Input is.
@@ -58,41 +57,3 @@ func (i Input) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, i.Name) }
 
 // Open reads the tar stream from its start.
 func (i Input) Open() io.Reader { return bytes.NewReader(i.tar) }
-
-// WorkTree is the working directory as planned: it is copied as it is at
-// launch, through the directory that was opened while planning.
-type WorkTree struct {
-	Path string `json:"path"`
-	// Head is the commit that is checked out, or "" outside a repository.
-	Head string `json:"head,omitempty"`
-	// Branch is what HEAD names, or "".
-	Branch string `json:"branch,omitempty"`
-	Files  int    `json:"files"`
-	Bytes  int64  `json:"bytes"`
-	// Omitted is what stays on the host, and why.
-	Omitted []Omission `json:"omitted,omitempty"`
-	root    *os.Root
-}
-
-// Omission is a path of the working directory that is not copied.
-type Omission struct {
-	Path   string `json:"path"`
-	Reason string `json:"reason"` // ignored, secret-like, socket, device, ...
-}
-
-// NewWorkTree returns the tree that is read through root. The tree owns root.
-func NewWorkTree(tree WorkTree, root *os.Root) *WorkTree {
-	tree.root = root
-	return &tree
-}
-
-// Root is the directory opened while planning; the caller must not close it.
-func (w *WorkTree) Root() *os.Root { return w.root }
-
-// Close lets go of the directory.
-func (w *WorkTree) Close() error {
-	if w == nil || w.root == nil {
-		return nil
-	}
-	return w.root.Close()
-}

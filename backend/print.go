@@ -90,28 +90,12 @@ func (p *Plan) printInputs(row func(string, string, ...any)) {
 		}
 		row("input", "%s %s: %d files, %s%s", input.Kind, Printable(input.Name), input.Files, Bytes(input.Bytes), note)
 	}
-	if p.Workspace == nil {
-		return
-	}
-	if p.Resume != nil {
+	switch {
+	case p.Workspace == nil:
+	case p.Resume != nil:
 		row("workspace", "as it was kept; it began as a copy of %s", Printable(p.Workspace.Path))
-		return
-	}
-	head := ""
-	if p.Workspace.Head != "" {
-		head = ", HEAD " + short(p.Workspace.Head)
-		if p.Workspace.Branch != "" {
-			head += " on " + Printable(p.Workspace.Branch)
-		}
-	}
-	row("workspace", "copy of %s: %d files, %s%s", Printable(p.Workspace.Path), p.Workspace.Files, Bytes(p.Workspace.Bytes), head)
-	const shown = 10
-	for i, omission := range p.Workspace.Omitted {
-		if i == shown {
-			row("left out", "and %d more (all with -o json)", len(p.Workspace.Omitted)-shown)
-			break
-		}
-		row("left out", "%s (%s)", Printable(omission.Path), omission.Reason)
+	default:
+		p.Workspace.rows(row)
 	}
 }
 

@@ -21,6 +21,10 @@ type Spec struct {
 	// CopyCwd copies Cwd, an absolute path, into the workspace.
 	CopyCwd bool
 	Cwd     string
+	// IncludeIgnored copies what git ignores, IncludeSecrets what looks like a
+	// secret, too.
+	IncludeIgnored bool
+	IncludeSecrets bool
 	// Home is the user's home directory, absolute: skills and keys are
 	// looked for below it, and it is never copied as a whole.
 	Home string

@@ -28,9 +28,10 @@ const minKnown = 8
 
 // Detector finds secrets. It is safe for concurrent use.
 type Detector struct {
-	rules   []*rule
-	general allowlist
-	known   []known
+	rules    []*rule
+	general  allowlist
+	known    []known
+	keywords *keywords
 }
 
 type known struct {
@@ -66,10 +67,9 @@ func (d *Detector) Find(text []byte) []string {
 			found = append(found, value.name)
 		}
 	}
-	present := map[string]bool{} // keywords that rules share are searched once
-	lower := bytes.ToLower(text)
+	present := d.keywords.in(text)
 	for _, rule := range d.rules {
-		if rule.mayBeIn(lower, present) && rule.isIn(text, d.general) {
+		if rule.path == nil && rule.isIn(text, present, d.general, nil) {
 			found = append(found, rule.ID)
 		}
 	}
@@ -77,35 +77,67 @@ func (d *Detector) Find(text []byte) []string {
 	return slices.Compact(found)
 }
 
-// mayBeIn says that one of the rule's words is in the lower-cased text.
-func (r *rule) mayBeIn(lower []byte, present map[string]bool) bool {
-	if len(r.Keywords) == 0 {
-		return true
+// allowComment in a line of a file says that what looks like a secret there is
+// none: gitleaks' own mark.
+var allowComment = []byte("gitleaks:allow")
+
+// FindInFile is Find for what a file holds, without known values. Files that the
+// rules excuse by their path, and lines that are marked by gitleaks:allow, hold
+// nothing.
+func (d *Detector) FindInFile(path string, text []byte) []string {
+	if d.general.excusesPath(path) {
+		return nil
 	}
-	for _, keyword := range r.Keywords {
-		is, asked := present[keyword]
-		if !asked {
-			is = bytes.Contains(lower, []byte(keyword))
-			present[keyword] = is
+	var found []string
+	present := d.keywords.in(text)
+	for _, rule := range d.rules {
+		if rule.path != nil && !rule.path().MatchString(path) || rule.excusedPath(path) {
+			continue
 		}
-		if is {
-			return true
+		if rule.isIn(text, present, d.general, allowComment) {
+			found = append(found, rule.ID)
 		}
 	}
-	return false
+	slices.Sort(found)
+	return found
 }
 
-// isIn says that the rule matches something that no allow-list excuses.
-func (r *rule) isIn(text []byte, general allowlist) bool {
+// isIn says that the rule matches something that no allow-list excuses, nor the
+// mark on its line. It looks around its words alone, unless what it is made for
+// has many lines.
+func (r *rule) isIn(text []byte, words [][]int, general allowlist, mark []byte) bool {
+	if len(r.words) == 0 {
+		return r.matches(text, 0, len(text), general, mark)
+	}
+	var places []int
+	for _, word := range r.words {
+		places = append(places, words[word]...)
+	}
+	if len(places) == 0 {
+		return false
+	}
+	if r.lines {
+		return r.matches(text, 0, len(text), general, mark)
+	}
+	return slices.ContainsFunc(windows(text, places), func(window [2]int) bool {
+		return r.matches(text, window[0], window[1], general, mark)
+	})
+}
+
+// matches is isIn for one part of the text.
+func (r *rule) matches(text []byte, from, to int, general allowlist, mark []byte) bool {
 	pattern := r.pattern()
-	for from := 0; from <= len(text); {
-		at := pattern.FindSubmatchIndex(text[from:])
+	for from <= to {
+		part := text[from:to]
+		at := pattern.FindSubmatchIndex(part)
 		if at == nil {
 			return false
 		}
-		match := string(text[from+at[0] : from+at[1]])
-		secret := r.secret(text[from:], at)
-		if (r.Entropy == 0 || entropy(secret) > r.Entropy) && !general.excuses(secret, match, "") && !r.excused(secret, match, line(text, from+at[0], from+at[1])) {
+		match := string(part[at[0]:at[1]])
+		secret := r.secret(part, at)
+		around := line(text, from+at[0], from+at[1])
+		marked := mark != nil && strings.Contains(around, string(mark))
+		if !marked && (r.Entropy == 0 || entropy(secret) > r.Entropy) && !general.excuses(secret, match, "") && !r.excused(secret, match, around) {
 			return true
 		}
 		from += max(at[1], at[0]+1)

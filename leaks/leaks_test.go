@@ -119,3 +119,62 @@ func BenchmarkFind(b *testing.B) {
 		d.Find(text)
 	}
 }
+
+func TestFilesAreJudgedWithTheirPath(t *testing.T) {
+	d := detector(t)
+	token := parts("gh", "p_", "x8Kq2ZrV5tYw3NbM7cLdF1gHjP9sQaEu4R6i")
+	for path, want := range map[string]int{
+		"notes.txt": 1, "src/main.go": 1, "node_modules/x/notes.txt": 0, "package-lock.json": 0, "go.sum": 0,
+	} {
+		if got := d.FindInFile(path, []byte("a\ntoken "+token+"\nb")); len(got) != want {
+			t.Errorf("%s: found %v", path, got)
+		}
+	}
+	if got := d.FindInFile("notes.txt", []byte("a\ntoken "+token+" # gitleaks:allow\nb")); len(got) != 0 {
+		t.Errorf("found %v in a marked line", got)
+	}
+	if got := d.Find([]byte(token + " # gitleaks:allow")); len(got) != 1 {
+		t.Errorf("whoever sends a secret can excuse it: %v", got)
+	}
+}
+
+func TestKeywordsAreFoundAsBySearching(t *testing.T) {
+	words := []string{"he", "she", "his", "hers", "a-b", "q~", "sk", "ask"}
+	k := newKeywords(words)
+	for _, text := range []string{"", "x", "ushers", "HIS", "ahishers", "a-a-b", "Q~", "aASK", "he\xffshe", "s\x00k", "sHe ask"} {
+		for i, places := range k.in([]byte(text)) {
+			if want := strings.Contains(strings.ToLower(text), words[i]); tails[words[i]] == 0 && len(places) > 0 != want {
+				t.Errorf("%q in %q: %v, want %v", words[i], text, places, want)
+			}
+		}
+	}
+}
+
+// TestLongTextsAreSearchedAroundTheirWords: a secret is found wherever it lies,
+// also when it is longer than what is looked at around a word.
+func TestLongTextsAreSearchedAroundTheirWords(t *testing.T) {
+	d := detector(t)
+	jwt := parts("ey", "JhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.ey", strings.Repeat("JzdWIiOiIxMjM0NTY3ODkw", 200), ".dBjftJeZ4CVPmB92K27uhbUJU1p1r")
+	twilio := parts("S", "K", "0f3a9c7b5e1d2a4c6e8f0b1d3f5a7c9e")
+	vault := parts("s", ".", "Zx4kQ9mT2wLp7vRb5nHs8dYc")
+	noise := strings.Repeat("the key of sky.scrapers; they ask for keys. ", 300)
+	for rule, secret := range map[string]string{"jwt": jwt, "twilio-api-key": twilio, "vault-service-token": vault, "private-key": parts("-----BEGIN PRI", "VATE KEY-----\n", strings.Repeat("b3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n", 300), "-----END PRI", "VATE KEY-----")} {
+		for _, text := range []string{secret, noise + secret + " " + noise, secret + "\n" + noise, noise + "\"" + secret + "\""} {
+			if got := d.Find([]byte(text)); !slices.Contains(got, rule) {
+				t.Errorf("%s: found %v", rule, got)
+			}
+		}
+	}
+	if got := d.Find([]byte(noise)); len(got) > 0 {
+		t.Errorf("found %v in noise", got)
+	}
+}
+
+func BenchmarkFindInFile(b *testing.B) {
+	d := detector(b)
+	text := []byte(strings.Repeat("func (p *packer) visit(entry Entry) error { return p.out.header(&header) } // the key of the lamp\n", 100))
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		d.FindInFile("x.go", text)
+	}
+}

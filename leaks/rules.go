@@ -4,6 +4,7 @@ import (
 	_ "embed" // for gitleaks.toml
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -28,11 +29,14 @@ type rule struct {
 	Allowlists  []allowlist `toml:"allowlists"`
 
 	// pattern compiles Regex at its first use: most rules never see their word.
-	pattern func() *regexp.Regexp
+	// So does path, which is nil for rules that hold everywhere.
+	pattern, path func() *regexp.Regexp
+	words         []int // numbers of Keywords
+	lines         bool  // Regex may match far from its word
 }
 
-// allowlist excuses matches. Lists of paths excuse nothing here: a request body
-// has none.
+// allowlist excuses matches. Lists of paths excuse whole files; a request body has
+// no path.
 type allowlist struct {
 	Condition   string   `toml:"condition"` // AND, or any
 	RegexTarget string   `toml:"regexTarget"`
@@ -41,10 +45,11 @@ type allowlist struct {
 	Paths       []string `toml:"paths"`
 	Commits     []string `toml:"commits"`
 
-	patterns func() []*regexp.Regexp
+	patterns, paths func() []*regexp.Regexp
 }
 
-// readRules takes the rules that need no path of a file.
+// readRules takes the rules that look at what a file holds; those that look at
+// its path alone are left.
 func (d *Detector) readRules() error {
 	var file struct {
 		Allowlist allowlist `toml:"allowlist"`
@@ -55,31 +60,58 @@ func (d *Detector) readRules() error {
 	}
 	d.general = file.Allowlist
 	d.general.prepare()
+	var words []string
 	for _, rule := range file.Rules {
-		if rule.Regex == "" || rule.Path != "" || tooGeneral[rule.ID] {
+		if rule.Regex == "" || tooGeneral[rule.ID] {
 			continue
 		}
-		for i, keyword := range rule.Keywords {
-			rule.Keywords[i] = strings.ToLower(keyword)
+		for _, keyword := range rule.Keywords {
+			rule.words = append(rule.words, number(&words, strings.ToLower(keyword)))
 		}
 		rule.pattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(rule.Regex) })
+		rule.lines = manyLines.MatchString(rule.Regex)
+		if rule.Path != "" {
+			rule.path = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(rule.Path) })
+		}
 		for i := range rule.Allowlists {
 			rule.Allowlists[i].prepare()
 		}
 		d.rules = append(d.rules, rule)
 	}
+	d.keywords = newKeywords(words)
 	return nil
 }
 
+// manyLines are the patterns of rules for what has many lines.
+var manyLines = regexp.MustCompile(`\[\\s\\S|\[\\r\\n\]|\(\?s`)
+
 func (a *allowlist) prepare() {
-	regexes := a.Regexes
-	a.patterns = sync.OnceValue(func() []*regexp.Regexp {
-		patterns := make([]*regexp.Regexp, 0, len(regexes))
-		for _, text := range regexes {
+	a.patterns = compileAll(a.Regexes)
+	a.paths = compileAll(a.Paths)
+}
+
+// compileAll compiles patterns at their first use.
+func compileAll(texts []string) func() []*regexp.Regexp {
+	return sync.OnceValue(func() []*regexp.Regexp {
+		patterns := make([]*regexp.Regexp, 0, len(texts))
+		for _, text := range texts {
 			patterns = append(patterns, regexp.MustCompile(text))
 		}
 		return patterns
 	})
+}
+
+// excusesPath says that the list lets all of a file be. One that asks for more
+// than the path does not.
+func (a *allowlist) excusesPath(path string) bool {
+	if a.Condition == "AND" {
+		return false
+	}
+	return slices.ContainsFunc(a.paths(), func(pattern *regexp.Regexp) bool { return pattern.MatchString(path) })
+}
+
+func (r *rule) excusedPath(path string) bool {
+	return slices.ContainsFunc(r.Allowlists, func(list allowlist) bool { return list.excusesPath(path) })
 }
 
 func (r *rule) excused(secret, match, line string) bool {

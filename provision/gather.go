@@ -19,8 +19,9 @@ type Provisions struct {
 // promptFile is where the agent's prompt lies, below backend.ClaudePath.
 const promptFile = "claude-bottle/system-prompt.md"
 
-// Gather reads everything that the spec names. It changes nothing.
-func Gather(ctx context.Context, spec backend.Spec) (Provisions, error) {
+// Gather reads everything that the spec names. It changes nothing. private are
+// directories of the program's own, which are never copied.
+func Gather(ctx context.Context, spec backend.Spec, private ...string) (Provisions, error) {
 	var things Provisions
 	settings, err := settingsInputs(spec)
 	if err != nil {
@@ -51,7 +52,7 @@ func Gather(ctx context.Context, spec backend.Spec) (Provisions, error) {
 		things.Warnings = append(things.Warnings, copiedWarnings(planned)...)
 	}
 	if spec.CopyCwd {
-		tree, warnings, err := gatherWorkTree(ctx, spec.Cwd, spec.Home)
+		tree, warnings, err := gatherWorkTree(ctx, spec, private)
 		if err != nil {
 			return Provisions{}, err
 		}

@@ -55,23 +55,42 @@ func (p Provisioner) Provision(ctx context.Context, plan *backend.Plan, target b
 	return promptPath, nil
 }
 
-// workTree copies the working directory: straight where the target can, else as a
-// stream.
+// workTree copies the working directory, straight where the target can and else as
+// a stream, and what of its repository lies elsewhere after it.
 func (p Provisioner) workTree(ctx context.Context, tree *backend.WorkTree, target backend.Target) error {
-	root, err := tree.Root().Open(".")
+	list, release, err := sources(ctx, tree)
 	if err != nil {
 		return fmt.Errorf("provision working directory: %w", err)
 	}
-	defer func() { _ = root.Close() }()
-	options := packOptions(ctx, tree)
-	if p.Progress != nil {
-		options.Done = func(done int64) { p.Progress.Bytes("copy working directory", done, tree.Bytes) }
+	defer release()
+	before := int64(0)
+	for _, source := range list {
+		done := int64(0)
+		source.options.Done = func(bytes int64) {
+			done = bytes
+			if p.Progress != nil {
+				p.Progress.Bytes("copy working directory", before+bytes, max(tree.Bytes, before+bytes))
+			}
+		}
+		if err := p.copySource(ctx, source, target); err != nil {
+			return fmt.Errorf("provision working directory: %w", err)
+		}
+		before += done
 	}
+	return nil
+}
+
+func (p Provisioner) copySource(ctx context.Context, source source, target backend.Target) error {
+	root, err := source.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
 	if direct, ok := target.(TreeTarget); ok {
-		return direct.CopyTree(ctx, backend.PlaceWorkspace, root, options)
+		return direct.CopyTree(ctx, backend.PlaceWorkspace, root, source.options)
 	}
 	return stream(ctx, func(w io.Writer) error {
-		return archive.Pack(ctx, w, root, options)
+		return archive.Pack(ctx, w, root, source.options)
 	}, target, backend.PlaceWorkspace)
 }
 

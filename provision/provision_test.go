@@ -311,16 +311,35 @@ func TestDirectoriesThatHoldTooMuchAreRefused(t *testing.T) {
 	}
 }
 
-func TestHostileRepositoryRunsNothing(t *testing.T) {
+// TestT19_HostileRepositoryRunsNothing takes every way in which git is asked about
+// a repository while it goes in.
+func TestT19_HostileRepositoryRunsNothing(t *testing.T) {
 	u := newUser(t)
-	u.git("init", "-q")
+	u.git("init", "-q", "-b", "main")
+	u.write("home/src/project/.env", "tracked, and stays")
+	u.write("home/src/project/large.bin", "lost")
+	u.git("add", ".")
+	u.git("commit", "-qm", "first")
+	lost := u.git("rev-parse", ":large.bin")
+	u.must(os.Remove(filepath.Join(u.cwd, ".git/objects", lost[:2], lost[2:])))
+	u.git("init", "-q", "../lender")
 	proof := filepath.Join(t.TempDir(), "ran")
 	script := u.write("evil.sh", "#!/bin/sh\ntouch "+proof+"\n")
 	u.must(os.Chmod(script, 0o755))
-	u.write("home/src/project/.git/config", fmt.Sprintf("[core]\n\trepositoryformatversion = 0\n\tfsmonitor = %[1]s\n\thooksPath = %[2]s\n\tsshCommand = %[1]s\n\tpager = %[1]s\n[filter \"x\"]\n\tclean = %[1]s\n\tsmudge = %[1]s\n[extensions]\n\tpartialClone = origin\n[remote \"origin\"]\n\turl = ext::%[1]s\n\tpromisor = true\n", script, filepath.Dir(script)))
-	u.write("home/src/project/.git/info/attributes", "* filter=x\n")
+	for _, hook := range []string{"post-index-change", "pre-auto-gc", "reference-transaction", "fsmonitor-watchman", "post-checkout"} {
+		u.must(os.Symlink(script, filepath.Join(u.cwd, ".git/hooks", hook)))
+	}
+	u.write("home/src/project/.git/config", fmt.Sprintf("[core]\n\trepositoryformatversion = 1\n\tfsmonitor = %[1]s\n\thooksPath = %[2]s\n\tsshCommand = %[1]s\n\tpager = %[1]s\n\talternateRefsCommand = %[1]s\n\tsplitIndex = true\n[filter \"lfs\"]\n\tclean = %[1]s\n\tsmudge = %[1]s\n\tprocess = %[1]s\n[extensions]\n\tpartialClone = origin\n[remote \"origin\"]\n\turl = ext::%[1]s\n\tpromisor = true\n[uploadpack]\n\tpackObjectsHook = %[1]s\n[protocol]\n\tallow = always\n", script, filepath.Dir(script)))
+	u.write("home/src/project/.git/info/attributes", "* filter=lfs\n")
+	u.write("home/src/project/.git/objects/info/alternates", u.home+"/src/lender/.git/objects\n")
+	u.write("home/src/project/.bottleignore", "large.bin\n")
 	u.write("home/src/project/file", "x")
 	u.spec.CopyCwd = true
+	things, err := u.gather()
+	u.must(err)
+	if !things.Workspace.Borrows || len(things.Warnings) < 3 {
+		t.Errorf("not all of git was asked: %+v, %v", things.Workspace, things.Warnings)
+	}
 	u.arrive()
 	if _, err := os.Stat(proof); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the repository ran a program on the host")

@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"manifest":           {"backend"},
 	"neck":               {},
 	"oci":                {"backend"},
-	"provision":          {"archive", "backend", "hostgit"},
+	"provision":          {"archive", "backend", "hostgit", "leaks"},
 	"runtime":            {"backend", "oci"},
 	"supervise":          {"archive", "backend", "egress", "leaks", "neck"},
 	"terminal":           {"backend"},

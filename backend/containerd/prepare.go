@@ -51,7 +51,7 @@ func (b *Backend) Prepare(ctx context.Context, spec backend.Spec) (*backend.Plan
 		return err
 	})
 	group.Go(func() (err error) {
-		things, err = provision.Gather(groupCtx, spec)
+		things, err = provision.Gather(groupCtx, spec, b.options.Root, b.options.RunRoot)
 		return err
 	})
 	if err := group.Wait(); err != nil {

@@ -20,6 +20,8 @@ type startOptions struct {
 	agent               string
 	claudeArgs          []string
 	copyCwd             bool
+	includeIgnored      bool
+	includeSecrets      bool
 	name                string
 	yes                 bool
 	dryRun              bool
@@ -46,12 +48,17 @@ and limits. Only a yes on a terminal, or --yes, launches it. When claude ends th
 bottle is taken down; work that is nowhere else stays on the host, and where it is
 is said. What follows -- goes to claude.
 
+--cwd leaves out what git ignores, what a file .bottleignore names (its lines are
+those of .gitignore), and what looks like a secret by its name or content: the plan
+lists it, -o json the whole of it.
+
 The exit code is claude's own. 125 says that the bottle could not be started, 126
 that claude can't be executed, 127 that the image has no claude, 3 that the name is
 in use.`,
 		Example: `  claude-bottle start claude --cwd
   claude-bottle start claude --yes -- -p "explain this repository"
-  claude-bottle start claude --dry-run -o yaml
+  claude-bottle start claude --cwd --include-ignored
+  claude-bottle start claude --cwd --dry-run -o yaml
   claude-bottle start claude --name second --runtime gvisor`,
 		Annotations:       map[string]string{annotationOwnCode: "yes"},
 		ValidArgsFunction: a.completeAgents,
@@ -72,6 +79,8 @@ in use.`,
 	}
 	flags := command.Flags()
 	flags.BoolVar(&o.copyCwd, "cwd", false, "copy the working directory with its .git into the bottle")
+	flags.BoolVar(&o.includeIgnored, "include-ignored", false, "with --cwd: copy what git ignores, too")
+	flags.BoolVar(&o.includeSecrets, "include-secrets", false, "with --cwd: copy what looks like a secret, too")
 	flags.StringVar(&o.name, "name", "", "`name` of the bottle (default: the agent's)")
 	flags.BoolVarP(&o.yes, "yes", "y", false, "launch without asking")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print the plan and create nothing")
@@ -170,6 +179,9 @@ func (a *application) specIn(cwd string, o startOptions) (backend.Spec, manifest
 	if err != nil {
 		return backend.Spec{}, options, err
 	}
+	if !o.copyCwd && (o.includeIgnored || o.includeSecrets) {
+		return backend.Spec{}, options, usageError{errors.New("--include-ignored and --include-secrets say what of the working directory is copied: add --cwd")}
+	}
 	policy := backend.RuntimePolicy(o.runtime)
 	switch policy {
 	case "", backend.RuntimeAuto, backend.RuntimeGVisor, backend.RuntimeRunc:
@@ -179,6 +191,7 @@ func (a *application) specIn(cwd string, o startOptions) (backend.Spec, manifest
 	args := o.claudeArgs
 	return backend.Spec{
 		Manifest: loaded, Name: o.name, CopyCwd: o.copyCwd, Cwd: options.Cwd, Home: options.Home, Limits: limits,
+		IncludeIgnored: o.includeIgnored, IncludeSecrets: o.includeSecrets,
 		ForwardOAuthToken: o.forwardOAuthToken, RemoteControl: o.remoteControl, Runtime: policy, Image: o.image,
 		AllowVulnerableRunc: o.allowVulnerableRunc, RawTerminal: o.rawTerminal, DryRun: o.dryRun, Discard: o.discard,
 		ClaudeArgs: args, Lookup: a.lookup,

@@ -167,6 +167,7 @@ func TestT11_NoWorkingDirectoryHoldsTheUsersHome(t *testing.T) {
 	u := newUser(t, "2.4")
 	does(u, "true")
 	u.Write("home/.ssh/id", "x")
+	u.Write("lib/some/kept/workspace/file", "x")
 	for name, target := range map[string]string{"root": "/", "home": "../home", "keys": "../home/.ssh"} {
 		if err := os.Symlink(target, filepath.Join(u.Cwd, name)); err != nil {
 			t.Fatal(err)
@@ -175,6 +176,7 @@ func TestT11_NoWorkingDirectoryHoldsTheUsersHome(t *testing.T) {
 	for _, directory := range []string{
 		"/", "/proc/self/root", u.Home, u.Home + "/.claude-bottle", u.Home + "/.claude-bottle/bottles", u.Home + "/.ssh", u.Home + "/..", filepath.Dir(filepath.Dir(u.Home)),
 		u.Cwd + "/..", u.Cwd + "/root", u.Cwd + "/home", u.Cwd + "/home/.claude-bottle", u.Cwd + "/keys",
+		u.Root, u.Root + "/some/kept/workspace", u.RunRoot, filepath.Dir(u.RunRoot),
 	} {
 		t.Run(directory, func(t *testing.T) {
 			command := u.Command("start", "tester", "--yes", "--quiet", "--cwd", "--runtime", "runc")
