@@ -350,6 +350,18 @@ func TestAClonesOwnIgnoreRulesHoldInside(t *testing.T) {
 	}
 }
 
+// TestABrokenCloneInTheTreeDoesNotStandInTheWay, and still brings no credentials.
+func TestABrokenCloneInTheTreeDoesNotStandInTheWay(t *testing.T) {
+	u := newUser(t)
+	u.write("home/src/project/testdata/broken/.git/config", "[remote \"x\"\n\turl = https://wish-canary@example.com/\n")
+	u.write("home/src/project/testdata/broken/.git/HEAD", "?")
+	i := u.enter()
+	i.lacks("canary")
+	if !i.has("testdata/broken/.git/HEAD") {
+		t.Error("it did not come along")
+	}
+}
+
 // lacks fails when a file of the copy holds the canary, packed objects unpacked.
 func (i *inside) lacks(canary string) {
 	i.Helper()
@@ -424,7 +436,13 @@ func TestARepositoryThatGitCantReadIsRefused(t *testing.T) {
 		"link to nothing": func(u *user) { u.write("home/src/project/.git", "gitdir: /nowhere\n") },
 		"not a link":      func(u *user) { u.write("home/src/project/.git", "hello\n") },
 		"empty":           func(u *user) { u.must(os.Mkdir(filepath.Join(u.cwd, ".git"), 0o755)) },
-		"broken index":    func(u *user) { u.commits("project"); u.write("home/src/project/.git/index", "DIRC but no more") },
+		"linked worktree in reftable": func(u *user) {
+			u.commits("from")
+			u.git("worktree", "add", "-q", "-b", "other", "../project")
+			u.must(os.Mkdir(filepath.Join(u.cwd, ".git/worktrees/project/reftable"), 0o755))
+			u.at("project")
+		},
+		"broken index": func(u *user) { u.commits("project"); u.write("home/src/project/.git/index", "DIRC but no more") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUser(t)
