@@ -416,6 +416,59 @@ func TestT18_AGitFileThatNamesAnothersRepositoryBringsNothing(t *testing.T) {
 	}
 }
 
+// TestT44_WhatIsSwappedAfterThePlanBringsNothing: between the yes and the copy,
+// somebody puts another repository in the place of the one that was shown.
+func TestT44_WhatIsSwappedAfterThePlanBringsNothing(t *testing.T) {
+	for name, row := range map[string]struct {
+		make, swap func(u *user, private string)
+		want       string
+	}{
+		"shared repository": {
+			func(u *user, _ string) { u.commits("from"); u.git("worktree", "add", "-q", "-b", "other", "../x") },
+			func(u *user, private string) {
+				u.must(os.Rename(filepath.Join(u.home, "src/from"), filepath.Join(u.home, "src/old")))
+				u.must(os.Symlink(private, filepath.Join(u.home, "src/from")))
+			}, "c\nb\na",
+		},
+		".git becomes a link": {
+			func(u *user, _ string) { u.commits("x") },
+			func(u *user, private string) {
+				u.must(os.RemoveAll(filepath.Join(u.cwd, ".git")))
+				u.must(os.Symlink(private+"/.git", filepath.Join(u.cwd, ".git")))
+			}, "",
+		},
+		"config becomes a link": {
+			func(u *user, _ string) { u.commits("x") },
+			func(u *user, private string) {
+				u.must(os.Remove(filepath.Join(u.cwd, ".git/config")))
+				u.must(os.Symlink(private+"/.git/config", filepath.Join(u.cwd, ".git/config")))
+			}, "c\nb\na",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := newUser(t)
+			private := u.commits("private")
+			u.git("commit", "-q", "--allow-empty", "-m", "wish-canary")
+			u.git("config", "http.extraHeader", "wish-canary")
+			row.make(u, private)
+			u.at("x")
+			u.spec.CopyCwd, u.spec.Cwd = true, u.cwd
+			things, err := u.gather()
+			u.must(err)
+			row.swap(u, private)
+			i := &inside{T: t, dir: t.TempDir(), plan: &backend.Plan{Workspace: things.Workspace}}
+			_, err = provision.Provisioner{}.Provision(t.Context(), i.plan, directory(i.dir))
+			u.must(err)
+			i.lacks("canary")
+			if row.want != "" {
+				if got := i.git("log", "--format=%s"); got != row.want {
+					t.Errorf("log says %q", got)
+				}
+			}
+		})
+	}
+}
+
 func TestADirectoryInsideARepositoryGoesWithoutHistory(t *testing.T) {
 	u := newUser(t)
 	top := u.commits("x")
