@@ -160,6 +160,7 @@ func (g Git) environment() []string {
 	}
 	return append([]string{
 		"PATH=/usr/bin:/bin", "HOME=" + home, "LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_NO_LAZY_FETCH=1",
+		"GIT_ALLOW_PROTOCOL=none", // stronger than protocol.NAME.allow of a repository
 		"GIT_ATTR_NOSYSTEM=1", "GIT_NO_REPLACE_OBJECTS=1",
 	}, g.Env...)
 }

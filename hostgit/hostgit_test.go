@@ -45,6 +45,26 @@ func TestT19_ARepositoryRunsNothing(t *testing.T) {
 	}
 }
 
+// TestT19_ARepositoryFetchesNothing: what a partial clone lacks is asked for by a
+// command that its own settings name and allow. Older versions of git know no
+// other way to stop that than the list of protocols.
+func TestT19_ARepositoryFetchesNothing(t *testing.T) {
+	dir := repository(t)
+	ran := filepath.Join(t.TempDir(), "ran")
+	config := "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tpartialClone = origin\n[remote \"origin\"]\n\tpromisor = true\n\turl = ext::touch " + ran + "\n[protocol \"ext\"]\n\tallow = always\n"
+	if err := os.WriteFile(filepath.Join(dir, ".git/config"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	missing := strings.Repeat("12", 20)
+	git := Git{Dir: dir, Env: []string{"GIT_NO_LAZY_FETCH=0"}}
+	if _, err := git.Run(t.Context(), nil, "cat-file", "-p", missing); err == nil {
+		t.Error("there is no such object")
+	}
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("the repository's own program ran")
+	}
+}
+
 func TestOwnerRunsGit(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can become another user")

@@ -85,39 +85,42 @@ var allowComment = []byte("gitleaks:allow")
 // rules excuse by their path, and lines that are marked by gitleaks:allow, hold
 // nothing.
 func (d *Detector) FindInFile(path string, text []byte) []string {
-	if d.general.excusesPath(path) {
-		return nil
-	}
 	var found []string
 	present := d.keywords.in(text)
 	for _, rule := range d.rules {
-		if rule.path != nil && !rule.path().MatchString(path) || rule.excusedPath(path) {
+		// Paths are dear, and most rules never see their word.
+		if !rule.mayBeIn(present) || rule.path != nil && !rule.path().MatchString(path) {
 			continue
 		}
-		if rule.isIn(text, present, d.general, allowComment) {
+		if rule.isIn(text, present, d.general, allowComment) && !rule.excusedPath(path) {
 			found = append(found, rule.ID)
 		}
 	}
+	if len(found) == 0 || d.general.excusesPath(path) {
+		return nil
+	}
 	slices.Sort(found)
 	return found
+}
+
+// mayBeIn says that one of the rule's words is in the text.
+func (r *rule) mayBeIn(words [][]int) bool {
+	return len(r.words) == 0 || slices.ContainsFunc(r.words, func(word int) bool { return len(words[word]) > 0 })
 }
 
 // isIn says that the rule matches something that no allow-list excuses, nor the
 // mark on its line. It looks around its words alone, unless what it is made for
 // has many lines.
 func (r *rule) isIn(text []byte, words [][]int, general allowlist, mark []byte) bool {
-	if len(r.words) == 0 {
+	if !r.mayBeIn(words) {
+		return false
+	}
+	if len(r.words) == 0 || r.lines {
 		return r.matches(text, 0, len(text), general, mark)
 	}
 	var places []int
 	for _, word := range r.words {
 		places = append(places, words[word]...)
-	}
-	if len(places) == 0 {
-		return false
-	}
-	if r.lines {
-		return r.matches(text, 0, len(text), general, mark)
 	}
 	return slices.ContainsFunc(windows(text, places), func(window [2]int) bool {
 		return r.matches(text, window[0], window[1], general, mark)

@@ -54,19 +54,11 @@ func trackedIn(ctx context.Context, git hostgit.Git) (map[string]fileStat, error
 // bottleIgnoredIn lists what the .bottleignore files of a directory and those
 // below it name, tracked or not: git is asked in a repository that knows nothing.
 func bottleIgnoredIn(ctx context.Context, git hostgit.Git) ([]string, error) {
-	scratch, err := newScratch(git.Owner)
+	scratch, err := newScratchRepository(git.Owner, "")
 	if err != nil {
 		return nil, err
 	}
 	defer scratch.remove()
-	for _, name := range []string{"objects", "refs"} {
-		if err := scratch.mkdir(name); err != nil {
-			return nil, err
-		}
-	}
-	if err := scratch.write("HEAD", []byte("ref: refs/heads/none\n")); err != nil {
-		return nil, err
-	}
 	git.Env = append(git.Env, "GIT_DIR="+scratch.dir, "GIT_WORK_TREE="+git.Dir)
 	output, err := git.Run(ctx, nil, "ls-files", "--others", "--ignored", "--exclude-per-directory="+bottleIgnore, "--directory", "-z")
 	return names(output), err
@@ -185,6 +177,22 @@ func newScratch(owner *hostgit.Owner) (*scratch, error) {
 	}
 	s := &scratch{dir: dir, owner: owner}
 	if err := s.own(dir); err != nil {
+		s.remove()
+		return nil, err
+	}
+	return s, nil
+}
+
+// newScratchRepository makes a repository that has nothing but those settings.
+func newScratchRepository(owner *hostgit.Owner, settings string) (_ *scratch, err error) {
+	s, err := newScratch(owner)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"objects", "refs"} {
+		err = errors.Join(err, s.mkdir(name))
+	}
+	if err = errors.Join(err, s.write("HEAD", []byte("ref: refs/heads/none\n")), s.write("config", []byte(settings))); err != nil {
 		s.remove()
 		return nil, err
 	}

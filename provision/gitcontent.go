@@ -30,6 +30,10 @@ func (c *content) replacing(ctx context.Context) func(string) ([]byte, bool, err
 			return nil, false, nil
 		case isConfig(below):
 			text, err := c.config(dir, below).scrub(ctx, c.git.root, name)
+			if err != nil && ctx.Err() == nil && !c.isTop(dir) {
+				// Git inside can't read it either.
+				return []byte("# not copied: git can't read it\n"), true, nil
+			}
 			return text, err == nil, err
 		case mayQuoteAddresses(below):
 			text, err := readSmall(c.git.root, name, maxLog)
@@ -43,6 +47,14 @@ func (c *content) replacing(ctx context.Context) func(string) ([]byte, bool, err
 		}
 		return nil, false, nil
 	}
+}
+
+// isTop says that a git directory becomes that of the working directory itself.
+func (c *content) isTop(dir string) bool {
+	if c.elsewhere {
+		return dir == ""
+	}
+	return c.tree.GitDir != "" && dir == gitDirOf(c.tree)
 }
 
 // gitFile is a .git file in dir that leads to target.
@@ -90,7 +102,7 @@ func (c *content) config(dir, below string) gitConfig {
 	// Times and sizes of the copies are those of the originals, the rest of what
 	// stat says is not: git need not read all files again.
 	config.extra = append(config.extra, [2]string{"core.checkstat", "minimal"})
-	if c.elsewhere || dir == gitDirOf(c.tree) {
+	if c.isTop(dir) || c.elsewhere {
 		for key, value := range map[string]string{"user.name": c.tree.AuthorName, "user.email": c.tree.AuthorEmail} {
 			if value != "" {
 				config.extra = append(config.extra, [2]string{key, value})
@@ -104,7 +116,7 @@ func (c *content) config(dir, below string) gitConfig {
 // the working directory.
 func (c *content) workdir(ctx context.Context, dir string) (string, bool) {
 	switch {
-	case c.elsewhere && dir == "", !c.elsewhere && dir == gitDirOf(c.tree):
+	case c.isTop(dir):
 		return "", true
 	case path.Base(dir) == ".git":
 		return parent(dir), true

@@ -183,10 +183,10 @@ func (g *gitDirectories) leaveOutObject(dir string, parts []string, isDir bool) 
 // leaveOutWorktree lets the worktrees go along that lie in the tree, too.
 func (g *gitDirectories) leaveOutWorktree(dir string, parts []string, isDir bool) string {
 	switch {
-	case len(parts) == 0:
-		return ""
 	case g.part != gitWhole:
 		return skipSilently
+	case len(parts) == 0:
+		return ""
 	}
 	if _, ok := g.worktree(path.Join(dir, "worktrees", parts[0])); !ok {
 		return reasonWorktree

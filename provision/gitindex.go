@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/claude-bottle/claude-bottle/hostgit"
 )
@@ -27,32 +29,63 @@ func (c *content) index(ctx context.Context, gitDir, workdir, name string) ([]by
 	if len(omitted) == 0 {
 		return nil, false, nil
 	}
-	text, err := readSmall(c.git.root, name, maxIndex)
+	git, scratch, err := c.borrowIndex(ctx, gitDir, workdir, name)
 	if err != nil {
-		return nil, false, fmt.Errorf("read %s: %w", name, err)
-	}
-	dir := filepath.Join(c.tree.Path, workdir)
-	git, err := gitIn(dir, "")
-	if err != nil {
-		return nil, false, err
-	}
-	scratch, err := newScratch(git.Owner)
-	if err != nil {
-		return nil, false, err
+		return nil, false, fmt.Errorf("mark what stays on the host in %s: %w", name, err)
 	}
 	defer scratch.remove()
-	if err := scratch.write("index", text); err != nil {
-		return nil, false, err
-	}
-	copied := filepath.Join(scratch.dir, "index")
-	git.Env = []string{"GIT_INDEX_FILE=" + copied, "GIT_DIR=" + filepath.Join(c.git.path, gitDir), "GIT_WORK_TREE=" + dir}
-	// In one file: there is no place for the other one.
-	git.Config = []string{"core.splitIndex=false", "core.untrackedCache=false"}
 	if err := markAbsent(ctx, git, func(name string) bool { return isBelow(omitted, path.Join(workdir, name)) }); err != nil {
 		return nil, false, fmt.Errorf("mark what stays on the host in %s: %w", name, err)
 	}
-	marked, err := os.ReadFile(copied)
+	marked, err := os.ReadFile(filepath.Join(scratch.dir, "index"))
 	return marked, err == nil, err
+}
+
+// borrowIndex makes a repository without settings, attributes and files around a
+// copy of the index: who writes an index may look into files, and run filters for
+// that. It has the objects of the original.
+func (c *content) borrowIndex(ctx context.Context, gitDir, workdir, name string) (_ hostgit.Git, _ *scratch, err error) {
+	git, err := gitIn(filepath.Join(c.tree.Path, workdir), "")
+	if err != nil {
+		return git, nil, err
+	}
+	original := git
+	original.Env = []string{"GIT_DIR=" + filepath.Join(c.git.path, gitDir)}
+	said, err := original.Run(ctx, nil, "rev-parse", "--path-format=absolute", "--show-object-format", "--git-path", "objects")
+	if err != nil {
+		return git, nil, err
+	}
+	format, objects, _ := strings.Cut(strings.TrimSuffix(string(said), "\n"), "\n")
+	scratch, err := newScratchRepository(git.Owner, "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectFormat = "+format+"\n")
+	if err != nil {
+		return git, nil, err
+	}
+	defer func() {
+		if err != nil {
+			scratch.remove()
+		}
+	}()
+	if err := scratch.mkdir("files"); err != nil {
+		return git, nil, err
+	}
+	parts, err := fs.Glob(c.git.root.FS(), path.Join(parent(name), "sharedindex.*"))
+	if err != nil {
+		return git, nil, err
+	}
+	for _, part := range append(parts, name) {
+		text, err := readSmall(c.git.root, part, maxIndex)
+		if err != nil {
+			return git, nil, err
+		}
+		if err := scratch.write(path.Base(part), text); err != nil {
+			return git, nil, err
+		}
+	}
+	git.Dir = filepath.Join(scratch.dir, "files")
+	git.Env = []string{"GIT_DIR=" + scratch.dir, "GIT_WORK_TREE=" + git.Dir, "GIT_OBJECT_DIRECTORY=" + objects}
+	// In one file: there is no place for the other one.
+	git.Config = []string{"core.splitIndex=false", "core.untrackedCache=false"}
+	return git, scratch, nil
 }
 
 // markAbsent marks the entries that absent holds for. What has a conflict can't

@@ -51,11 +51,15 @@ func TestBottleIgnoreLeavesOutWhatItNames(t *testing.T) {
 // TestWhatStaysThoughGitHasItIsNotDeletedInside: the agent's next commit must not
 // delete a file that it was not given.
 func TestWhatStaysThoughGitHasItIsNotDeletedInside(t *testing.T) {
-	for _, kind := range []string{"ordinary", "linked worktree", "worktree in the tree", "submodule", "submodule of a linked worktree"} {
+	for _, kind := range []string{"ordinary", "linked worktree", "worktree in the tree", "submodule", "submodule of a linked worktree", "sha256", "split index", "sparse index"} {
 		t.Run(kind, func(t *testing.T) {
 			u := newUser(t)
 			u.write("home/.gitconfig", "[user]\n\tname = Aladdin\n\temail = aladdin@example.com\n[protocol \"file\"]\n\tallow = always\n")
-			u.commits("x")
+			var init []string
+			if kind == "sha256" {
+				init = []string{"--object-format=sha256"}
+			}
+			u.commits("x", init...)
 			u.write("home/src/x/.env", "A=1")
 			u.write("home/src/x/.bottleignore", "big/\n")
 			u.write("home/src/x/big/data", "large")
@@ -66,6 +70,10 @@ func TestWhatStaysThoughGitHasItIsNotDeletedInside(t *testing.T) {
 			case "linked worktree":
 				u.git("worktree", "add", "-q", "-b", "other", "../y")
 				u.at("y")
+			case "split index":
+				u.git("update-index", "--split-index")
+			case "sparse index":
+				u.git("sparse-checkout", "set", "--cone", "--sparse-index", "big")
 			case "worktree in the tree":
 				u.git("worktree", "add", "-q", "-b", "other", "tree")
 				u.git("sparse-checkout", "set", "--no-cone", "/a.txt", "/tree/")

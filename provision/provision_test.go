@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/provision"
@@ -318,6 +319,9 @@ func TestT19_HostileRepositoryRunsNothing(t *testing.T) {
 	u.git("init", "-q", "-b", "main")
 	u.write("home/src/project/.env", "tracked, and stays")
 	u.write("home/src/project/large.bin", "lost")
+	u.write("home/src/project/late", "what is newer than the index has to be looked into")
+	late := time.Now().Add(time.Hour)
+	u.must(os.Chtimes(filepath.Join(u.cwd, "late"), late, late))
 	u.git("add", ".")
 	u.git("commit", "-qm", "first")
 	lost := u.git("rev-parse", ":large.bin")

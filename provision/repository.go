@@ -9,6 +9,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/containerd/errdefs"
 )
 
 // repository is what a working directory says about its version control.
@@ -89,6 +91,9 @@ func linkedRepository(ctx context.Context, root *os.Root, dir string) (_ reposit
 	if shared, err := readSmall(own, "commondir", maxLink); err == nil {
 		if !leadsBack(own, "gitdir", target, filepath.Join(dir, ".git")) {
 			return notLinked(&found, target)
+		}
+		if info, err := own.Lstat("reftable"); err == nil && info.IsDir() {
+			return found, fmt.Errorf("it is a linked worktree of a repository in the format reftable, whose references can't be put together: start from the main worktree or a clone: %w", errdefs.ErrFailedPrecondition)
 		}
 		common := strings.TrimSpace(string(shared))
 		if !filepath.IsAbs(common) {

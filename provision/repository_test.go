@@ -350,6 +350,18 @@ func TestAClonesOwnIgnoreRulesHoldInside(t *testing.T) {
 	}
 }
 
+// TestABrokenCloneInTheTreeDoesNotStandInTheWay, and still brings no credentials.
+func TestABrokenCloneInTheTreeDoesNotStandInTheWay(t *testing.T) {
+	u := newUser(t)
+	u.write("home/src/project/testdata/broken/.git/config", "[remote \"x\"\n\turl = https://wish-canary@example.com/\n")
+	u.write("home/src/project/testdata/broken/.git/HEAD", "?")
+	i := u.enter()
+	i.lacks("canary")
+	if !i.has("testdata/broken/.git/HEAD") {
+		t.Error("it did not come along")
+	}
+}
+
 // lacks fails when a file of the copy holds the canary, packed objects unpacked.
 func (i *inside) lacks(canary string) {
 	i.Helper()
@@ -404,6 +416,59 @@ func TestT18_AGitFileThatNamesAnothersRepositoryBringsNothing(t *testing.T) {
 	}
 }
 
+// TestT44_WhatIsSwappedAfterThePlanBringsNothing: between the yes and the copy,
+// somebody puts another repository in the place of the one that was shown.
+func TestT44_WhatIsSwappedAfterThePlanBringsNothing(t *testing.T) {
+	for name, row := range map[string]struct {
+		make, swap func(u *user, private string)
+		want       string
+	}{
+		"shared repository": {
+			func(u *user, _ string) { u.commits("from"); u.git("worktree", "add", "-q", "-b", "other", "../x") },
+			func(u *user, private string) {
+				u.must(os.Rename(filepath.Join(u.home, "src/from"), filepath.Join(u.home, "src/old")))
+				u.must(os.Symlink(private, filepath.Join(u.home, "src/from")))
+			}, "c\nb\na",
+		},
+		".git becomes a link": {
+			func(u *user, _ string) { u.commits("x") },
+			func(u *user, private string) {
+				u.must(os.RemoveAll(filepath.Join(u.cwd, ".git")))
+				u.must(os.Symlink(private+"/.git", filepath.Join(u.cwd, ".git")))
+			}, "",
+		},
+		"config becomes a link": {
+			func(u *user, _ string) { u.commits("x") },
+			func(u *user, private string) {
+				u.must(os.Remove(filepath.Join(u.cwd, ".git/config")))
+				u.must(os.Symlink(private+"/.git/config", filepath.Join(u.cwd, ".git/config")))
+			}, "c\nb\na",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := newUser(t)
+			private := u.commits("private")
+			u.git("commit", "-q", "--allow-empty", "-m", "wish-canary")
+			u.git("config", "http.extraHeader", "wish-canary")
+			row.make(u, private)
+			u.at("x")
+			u.spec.CopyCwd, u.spec.Cwd = true, u.cwd
+			things, err := u.gather()
+			u.must(err)
+			row.swap(u, private)
+			i := &inside{T: t, dir: t.TempDir(), plan: &backend.Plan{Workspace: things.Workspace}}
+			_, err = provision.Provisioner{}.Provision(t.Context(), i.plan, directory(i.dir))
+			u.must(err)
+			i.lacks("canary")
+			if row.want != "" {
+				if got := i.git("log", "--format=%s"); got != row.want {
+					t.Errorf("log says %q", got)
+				}
+			}
+		})
+	}
+}
+
 func TestADirectoryInsideARepositoryGoesWithoutHistory(t *testing.T) {
 	u := newUser(t)
 	top := u.commits("x")
@@ -424,7 +489,13 @@ func TestARepositoryThatGitCantReadIsRefused(t *testing.T) {
 		"link to nothing": func(u *user) { u.write("home/src/project/.git", "gitdir: /nowhere\n") },
 		"not a link":      func(u *user) { u.write("home/src/project/.git", "hello\n") },
 		"empty":           func(u *user) { u.must(os.Mkdir(filepath.Join(u.cwd, ".git"), 0o755)) },
-		"broken index":    func(u *user) { u.commits("project"); u.write("home/src/project/.git/index", "DIRC but no more") },
+		"linked worktree in reftable": func(u *user) {
+			u.commits("from")
+			u.git("worktree", "add", "-q", "-b", "other", "../project")
+			u.must(os.Mkdir(filepath.Join(u.cwd, ".git/worktrees/project/reftable"), 0o755))
+			u.at("project")
+		},
+		"broken index": func(u *user) { u.commits("project"); u.write("home/src/project/.git/index", "DIRC but no more") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUser(t)

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -57,4 +58,37 @@ func TestT18_WhatGoesInIsWhatThePlanSays(t *testing.T) {
 	r = u.Start("runc", "--cwd", "--include-ignored", "--include-secrets").Want(t, 0)
 	bottletest.Contains(t, r.Stdout, "./.bottleignore\n./.env\n./.gitignore\n./ignored\n./main.go\n./notes.txt\n")
 	bottletest.Contains(t, r.Stderr, "(--include-ignored)", "2 files or directories that look like secrets go in (--include-secrets): .env, notes.txt")
+}
+
+// TestALinkedWorktreeIsARepositoryOfItsOwnInside, with the submodule that is
+// checked out in it, and without what stays.
+func TestALinkedWorktreeIsARepositoryOfItsOwnInside(t *testing.T) {
+	onEachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
+		linked := u.Cwd
+		project := func(dir string, args ...string) {
+			t.Helper()
+			u.Cwd = filepath.Join(filepath.Dir(linked), dir)
+			git(t, u, append([]string{"-c", "protocol.file.allow=always"}, args...)...)
+			u.Cwd = linked
+		}
+		u.Write("home/.gitconfig", "[user]\n\tname = Aladdin\n\temail = aladdin@example.com\n")
+		for _, dir := range []string{"part", "origin"} {
+			u.Write(dir+"/main.go", "package main\n")
+			u.Write(dir+"/.env", "TOKEN=wish-canary\n")
+			project(dir, "init", "-q", "-b", "main")
+			project(dir, "add", ".")
+			project(dir, "commit", "-qm", "first of "+dir)
+		}
+		project("origin", "submodule", "--quiet", "add", "../part", "part")
+		project("origin", "commit", "-qm", "second")
+		project("origin", "worktree", "add", "-q", "-b", "side", "../project")
+		project("project", "submodule", "--quiet", "update", "--init")
+		said := script(t, u, runtime, "", `git log --format=%s; git -C part log --format=%s; find . -name .env
+git status --porcelain; echo new > main.go; git add -A; git commit -qm third; git show --stat --format='%an %s %D'
+git fsck --connectivity-only && echo whole`)
+		bottletest.Contains(t, said, "second\nfirst of origin\nfirst of part\n?? bin/\n?? kept\n", "Aladdin third HEAD -> side\n", "3 files changed", "whole\n")
+		if strings.Contains(said, "canary") || strings.Contains(said, ".env") {
+			t.Error("what stays is gone, or came along")
+		}
+	})
 }
