@@ -165,7 +165,7 @@ func TestT19_NamesThatAreTrapsAreLeftAndNamed(t *testing.T) {
 	l := newLamp(t)
 	l.goIn()
 	l.agent(`echo wish >>tracked; git commit -qam wish
-for name in Feature feature a/b 'esc‮ape' ok; do git update-ref refs/heads/$name HEAD; done
+for name in Feature feature a/b 'esc` + "\u202e" + `ape' ok; do git update-ref refs/heads/$name HEAD; done
 printf '%s refs/heads/-option\n' "$(git rev-parse HEAD)" >>.git/packed-refs
 git update-ref refs/bisect/bad HEAD`)
 	fetched := l.mustFetch()
