@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -27,6 +29,8 @@ type Launch struct {
 	Config     Config
 	// Lock is the bottle's lock file, held: the supervisor inherits it.
 	Lock *os.File
+	// Held are further files that are to stay open as long as it runs.
+	Held []*os.File
 	// Log is the file that its log is appended to.
 	Log string
 }
@@ -54,7 +58,7 @@ func Start(ctx context.Context, launch Launch) (*Client, error) {
 	command := exec.Command(launch.Executable, launch.Args...) //nolint:gosec,noctx // our own binary
 	command.Stdin = bytes.NewReader(config)
 	command.Stdout, command.Stderr = logFile, logFile
-	command.ExtraFiles = []*os.File{launch.Lock, far}
+	command.ExtraFiles = append([]*os.File{launch.Lock, far}, launch.Held...)
 	command.Dir = "/"
 	command.Env = environment(os.Environ())
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -121,6 +125,10 @@ func Inherit() (Inherited, error) {
 		return Inherited{}, fmt.Errorf("inherit descriptors: this command is started by claude-bottle itself: %w", os.ErrInvalid)
 	}
 	unix.CloseOnExec(lockDescriptor)
+	// What is merely held, no program that this one starts may have.
+	if err := unix.CloseRange(launcherDescriptor+1, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EINVAL) {
+		return Inherited{}, fmt.Errorf("keep descriptors from programs: %w", err)
+	}
 	launcher, err := net.FileConn(stream)
 	_ = stream.Close()
 	if err != nil {

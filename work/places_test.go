@@ -11,6 +11,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 )
 
 // into fetches into another repository.
@@ -165,7 +166,7 @@ func TestT19_NamesThatAreTrapsAreLeftAndNamed(t *testing.T) {
 	l := newLamp(t)
 	l.goIn()
 	l.agent(`echo wish >>tracked; git commit -qam wish
-for name in Feature feature a/b 'esc‮ape' ok; do git update-ref refs/heads/$name HEAD; done
+for name in Feature feature a/b 'esc` + "\u202e" + `ape' ok; do git update-ref refs/heads/$name HEAD; done
 printf '%s refs/heads/-option\n' "$(git rev-parse HEAD)" >>.git/packed-refs
 git update-ref refs/bisect/bad HEAD`)
 	fetched := l.mustFetch()
@@ -234,5 +235,55 @@ func TestWhatComesBelongsToTheOwnerOfTheRepository(t *testing.T) {
 	}
 	if data, err := os.ReadFile(l.work.Path(backend.StateTips)); err != nil || strings.Count(string(data), "\n") != 2 {
 		t.Errorf("tips are %q, %v", data, err)
+	}
+}
+
+func TestF27_AFullDestinationTakesNothingAndLosesNothing(t *testing.T) {
+	l := newLamp(t)
+	full := filepath.Join(filepath.Dir(l.host), "full")
+	if err := os.Mkdir(full, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", full, "tmpfs", 0, "size=2m"); err != nil {
+		t.Skipf("mount: %v", err)
+	}
+	defer func() { _ = unix.Unmount(full, unix.MNT_DETACH) }()
+	l.git("clone", "-q", l.host, filepath.Join(full, "host"))
+	l.goIn()
+	l.agent("head -c 3000000 /dev/urandom >large; git add large; git commit -qm large")
+	before := sum(t, full)
+	if _, err := l.into(filepath.Join(full, "host")); err == nil || !strings.Contains(err.Error(), full) || !strings.Contains(err.Error(), "No space left") {
+		t.Errorf("a full destination: %v", err)
+	}
+	if sum(t, full) != before {
+		t.Error("it has changed")
+	}
+	if _, err := os.Stat(l.work.Path(backend.StateSaved)); err == nil {
+		t.Error("something counts as saved")
+	}
+	l.mustFetch()
+	l.git("cat-file", "-e", "refs/bottle/lamp/heads/main:large")
+}
+
+func TestT21_ARepositoryThatWasMovedIsNothingButFiles(t *testing.T) {
+	l := newLamp(t)
+	canary := l.canary()
+	l.goIn()
+	l.agent("echo wish >>tracked; git commit -qam wish; mv .git moved; mkdir -p .git/hooks; for h in post-checkout pre-commit post-index-change; do cp " + canary + " .git/hooks/$h; done")
+	before := sum(t, l.host)
+	if _, err := l.fetch(); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("without a repository: %v", err)
+	}
+	if sum(t, l.host) != before {
+		t.Error("the host's repository has changed")
+	}
+	l.agent("git init -q -b other; git add -A; git commit -q --no-verify -m all")
+	fetched := l.mustFetch()
+	if fetched.how() != "heads/other new" || l.git("show", "refs/bottle/lamp/heads/other:moved/HEAD") != "ref: refs/heads/main" {
+		t.Errorf("fetched %+v", fetched)
+	}
+	l.git("checkout", "-q", "-b", "theirs", "refs/bottle/lamp/heads/other")
+	if _, err := os.Stat(canary + "-ran-0"); err == nil {
+		t.Error("the canary sings")
 	}
 }

@@ -78,7 +78,7 @@ func (q *quarantine) take(ctx context.Context, pack *bufio.Reader, most int64, p
 	case bounded.err != nil && !errors.Is(bounded.err, io.EOF):
 		return bounded.err
 	case err != nil:
-		return fmt.Errorf("what the bottle sent is refused, nothing of it was taken: %w", err)
+		return fmt.Errorf("what the bottle sent is refused, %s has taken nothing of it: %w", q.destination.path, err)
 	}
 	// The end of the pack is the end of the session, which says how git ended. A
 	// little more may have been swallowed; git passes on what it has read of it.
@@ -145,7 +145,7 @@ func (q *quarantine) check(ctx context.Context, l *listing, refs []listedRef) er
 	}
 	_, err = q.git.Run(ctx, strings.NewReader(wanted.String()), args...)
 	if err != nil {
-		return fmt.Errorf("what the bottle sent is not whole, nothing of it was taken: %w", err)
+		return fmt.Errorf("what the bottle sent is not whole, %s has taken nothing of it: %w", q.destination.path, err)
 	}
 	return nil
 }

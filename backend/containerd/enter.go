@@ -45,11 +45,11 @@ func (b *Backend) Enter(ctx context.Context, work *backend.Work) (backend.Inside
 
 // enterKept keeps everybody else off the work until the helper is gone.
 func (b *Backend) enterKept(ctx context.Context, work *backend.Work) (backend.Inside, error) {
-	release, err := b.Take(ctx, work)
+	taken, release, err := b.take(work)
 	if err != nil {
 		return nil, err
 	}
-	helper, err := b.help(ctx, work, true)
+	helper, err := b.help(ctx, work, &helping{id: work.ID, workspace: work.Place(backend.PlaceWorkspace), held: taken.file})
 	if err != nil {
 		release()
 		return nil, err
@@ -66,7 +66,7 @@ func (b *Backend) enterKept(ctx context.Context, work *backend.Work) (backend.In
 // Pristine brings up a bottle of the image that did this work, as it was before
 // anything ran in it, with an empty workspace. The caller closes it.
 func (b *Backend) Pristine(ctx context.Context, work *backend.Work) (backend.Inside, error) {
-	helper, err := b.help(ctx, work, false)
+	helper, err := b.help(ctx, work, &helping{id: work.ID})
 	if err != nil {
 		return nil, err
 	}

@@ -112,20 +112,26 @@ func readPlan(where places) (*backend.Plan, error) {
 
 // Take keeps everybody else off a kept bottle, as the one who works on it.
 func (b *Backend) Take(_ context.Context, work *backend.Work) (release func(), err error) {
+	_, release, err = b.take(work)
+	return release, err
+}
+
+// take is Take with the lock, for others to hold it too.
+func (b *Backend) take(work *backend.Work) (_ *lock, release func(), err error) {
 	where := b.layout.bottle(work.ID)
 	taken, err := b.layout.takeLock(where)
 	if errdefs.IsUnavailable(err) {
-		return nil, fmt.Errorf("%s is in use by another command: wait for it to end: %w", work.Handle(), err)
+		return nil, nil, fmt.Errorf("%s is in use by another command: wait for it to end: %w", work.Handle(), err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if there, err := exists(where.state); err != nil || !there {
 		err = errors.Join(err, removeRun(where))
 		taken.release()
-		return nil, errors.Join(fmt.Errorf("%s is gone meanwhile: %w", work.Handle(), errdefs.ErrNotFound), err)
+		return nil, nil, errors.Join(fmt.Errorf("%s is gone meanwhile: %w", work.Handle(), errdefs.ErrNotFound), err)
 	}
-	return func() {
+	return taken, func() {
 		if err := removeRun(where); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			b.options.Notice(fmt.Sprintf("the run directory of %s stays: %v", work.Handle(), err))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -22,6 +23,18 @@ type helping struct {
 	// workspace is the directory of the host that it works in; "" is an empty one
 	// of its own.
 	workspace string
+	// held is the lock of that bottle, which the helper's supervisor holds too:
+	// nobody else comes to the work before the helper is gone, even when the one
+	// who asked for it was killed.
+	held *os.File
+}
+
+// files are those that the supervisor is to keep open.
+func (h *helping) files() []*os.File {
+	if h == nil || h.held == nil {
+		return nil
+	}
+	return []*os.File{h.held}
 }
 
 // nowhere is the API of a helper: RFC 6761 has nobody answer to such a name.
@@ -43,16 +56,12 @@ func (l *launch) workspace() string {
 	return l.place(backend.PlaceWorkspace)
 }
 
-// help brings up a helper of the bottle that did this work: of the same image, on
-// its workspace, or with an empty one. The caller closes it.
-func (b *Backend) help(ctx context.Context, work *backend.Work, withWorkspace bool) (*bottle, error) {
+// help brings up a helper of the bottle that did this work, of the same image. The
+// caller closes it.
+func (b *Backend) help(ctx context.Context, work *backend.Work, helps *helping) (*bottle, error) {
 	plan, err := b.helperPlan(ctx, work)
 	if err != nil {
 		return nil, fmt.Errorf("plan a helper bottle for %s: %w", work.Handle(), err)
-	}
-	helps := &helping{id: work.ID}
-	if withWorkspace {
-		helps.workspace = work.Place(backend.PlaceWorkspace)
 	}
 	l, err := b.launch(ctx, plan, backend.Secrets{}, helps)
 	if err != nil {

@@ -206,6 +206,7 @@ func (l *launch) supervise(ctx context.Context) error {
 		Executable: options.Executable,
 		Args:       []string{"supervise", l.id.String()},
 		Lock:       l.lock.file,
+		Held:       l.helps.files(),
 		Log:        l.log(),
 		Config: supervise.Config{
 			ID: l.id.String(), Run: l.run, State: l.state, UID: int(l.user.host),

@@ -3,8 +3,10 @@ package integration
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,6 +41,15 @@ func says(t *testing.T, inside backend.Inside, command string) string {
 	return out.String()
 }
 
+// holds says whether a process has a file open whose path ends so.
+func holds(pid int, end string) bool {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	return slices.ContainsFunc(files, func(file string) bool {
+		path, err := os.Readlink(file)
+		return err == nil && strings.HasSuffix(path, end)
+	})
+}
+
 func TestHelperBottleHasTheWorkAndNothingElse(t *testing.T) {
 	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, "echo wish > made; ln -s /etc/passwd link; id -u")
@@ -68,6 +79,9 @@ func TestHelperBottleHasTheWorkAndNothingElse(t *testing.T) {
 		bottletest.Contains(t, listed, `"helps": "`+work.Handle()+`"`, `"name": "helper-`)
 		if _, err := b.Enter(t.Context(), work); !errdefs.IsUnavailable(err) {
 			t.Errorf("two at a time: %v", err)
+		}
+		if !slices.ContainsFunc(u.Supervisors(), func(pid int) bool { return holds(pid, work.ID.String()+"/lock") }) {
+			t.Error("with its client killed a helper would be at work that others can take")
 		}
 		pristine, err := b.Pristine(t.Context(), work)
 		if err != nil {
