@@ -153,7 +153,8 @@ func TestF28_AKeptBottleWithoutItsPlanIsFoundAndGoesOn(t *testing.T) {
 	if err := json.Unmarshal([]byte(u.Run("list", "--orphans", "-o", "json").Want(t, 0).Stdout), &orphans); err != nil {
 		t.Fatal(err)
 	}
-	if len(orphans) != 2 || !strings.Contains(orphans[1].Message, "Strange") || !strings.Contains(orphans[0].Message, "plan") {
+	bottletest.Contains(t, u.Run("list", "--orphans").Want(t, 0).Stdout, strange, "no bottle has made it", state, "read plan")
+	if len(orphans) != 2 || orphans[1].Name != "Strange" || !strings.Contains(orphans[0].Message, "plan") {
 		t.Errorf("orphans are %+v", orphans)
 	}
 	bottletest.Contains(t, u.Run("resume", "tester", "--yes").Want(t, 125).Stderr, "--agent")
