@@ -95,8 +95,14 @@ func (b *bottle) whyLost(ctx context.Context, cause error) (int, error) {
 	if err != nil {
 		return exitOurs, fmt.Errorf("the bottle was lost: %w", errors.Join(cause, err))
 	}
-	if exit, ok := <-ended; ok && exit.Err == nil {
-		return exitOurs, fmt.Errorf("the bottle died under claude (its sandbox ended with code %d); its workspace is kept: %w", exit.Code, cause)
+	alone := make(chan struct{}) // closed when nobody stays with the sandbox any more
+	go func() { defer close(alone); b.supervisor.Wait(ctx) }()
+	select {
+	case exit, ok := <-ended:
+		if ok && exit.Err == nil {
+			return exitOurs, fmt.Errorf("the bottle died under claude (its sandbox ended with code %d); its workspace is kept: %w", exit.Code, cause)
+		}
+	case <-alone:
 	}
 	return exitOurs, fmt.Errorf("the session with the bottle broke off: %w", cause)
 }

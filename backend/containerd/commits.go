@@ -16,7 +16,7 @@ import (
 
 // Bounds of the question how many commits there are: the agent's git answers it.
 const (
-	countTimeout = 5 * time.Second
+	countTimeout = 3 * time.Second
 	maxCount     = 1 << 30
 )
 

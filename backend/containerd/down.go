@@ -90,7 +90,7 @@ func (b *Backend) downward(where places, discard bool) doer {
 		case stepSweep:
 			return b.sweep(ctx, where)
 		case stepSync:
-			return syncState(ctx, where)
+			return syncKept(ctx, where)
 		case stepUnsnapshot:
 			return b.client.RemoveSnapshot(ctx, where.id.String())
 		case stepForget:

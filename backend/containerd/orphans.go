@@ -99,7 +99,7 @@ func (b *Backend) elsewhere() ([]backend.Status, error) {
 
 // stray is a directory of no bottle that this backend knows.
 func stray(path, why string) backend.Status {
-	status := backend.Status{Name: filepath.Base(path), Phase: backend.PhaseKept, Workspace: filepath.Join(path, string(backend.PlaceWorkspace)), Message: path + ": " + why}
+	status := backend.Status{Name: filepath.Base(path), Phase: backend.PhaseKept, Workspace: filepath.Join(path, string(backend.PlaceWorkspace)), Message: why}
 	if info, err := os.Lstat(path); err == nil {
 		status.Created = info.ModTime()
 	}

@@ -17,24 +17,29 @@ import (
 // syncTimeout bounds the wait for the disk before a bottle is given up.
 const syncTimeout = time.Minute
 
-// syncState puts what the bottle has left on the disk, before anything by which it
-// is found is deleted, and dates the state directory at the end of the session. A
-// disk that fails or is too slow is logged: no later try would do better, and
-// nothing that follows deletes work.
-func syncState(ctx context.Context, where places) error {
+// syncKept puts what the bottle has left on the disk, before anything by which it is
+// found is deleted, and dates the state directory at the end of the session.
+func syncKept(ctx context.Context, where places) error {
 	if keep, err := keeps(ctx, where); err != nil || !keep {
 		return err // it goes as a whole
 	}
+	now := time.Now()
+	if err := os.Chtimes(where.state, now, now); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.G(ctx).WithError(err).Warn("date state directory")
+	}
+	return syncState(ctx, where)
+}
+
+// syncState puts the file system with the state directory on the disk. A disk that
+// fails or is too slow is logged: no later try would do better, and nothing that
+// follows deletes work.
+func syncState(ctx context.Context, where places) error {
 	dir, err := os.Open(where.state)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("open state directory: %w", err)
-	}
-	now := time.Now()
-	if err := os.Chtimes(where.state, now, now); err != nil {
-		log.G(ctx).WithError(err).Warn("date state directory")
 	}
 	synced := make(chan error, 1)
 	go func() {

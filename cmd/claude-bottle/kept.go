@@ -83,7 +83,7 @@ func (a *application) remove(ctx context.Context, finder keptFinder, name string
 		return err
 	}
 	if kept.Running {
-		return fmt.Errorf("bottle %s runs: end its session first, then remove what is kept: %w", kept.ID.Name, errdefs.ErrConflict)
+		return fmt.Errorf("bottle %s runs: end its session first, then remove what is kept; one that is kept already is called NAME@SUFFIX in `claude-bottle list`: %w", kept.ID.Name, errdefs.ErrConflict)
 	}
 	unsaved, err := removeKept(ctx, finder, kept, discard)
 	if unsaved.Any() && err == nil {

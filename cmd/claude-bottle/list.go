@@ -8,7 +8,6 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/manifest"
-	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
 
@@ -30,7 +29,7 @@ removed (rm --discard).`,
 		Example: `  claude-bottle list
   claude-bottle list available
   claude-bottle list active -o json
-  claude-bottle list --orphans -o wide`,
+  claude-bottle list --orphans`,
 		ValidArgs: []string{"available", "active"},
 	}
 	command.Args = func(_ *cobra.Command, args []string) error {
@@ -52,7 +51,10 @@ removed (rm --discard).`,
 			return err
 		}
 		defer func() { _ = opened.Close() }()
-		bottles, err := listed(ctx, opened, orphans)
+		if orphans {
+			return a.listOrphans(ctx, opened, output)
+		}
+		bottles, err := listed(ctx, opened)
 		if err != nil {
 			return err
 		}
@@ -61,20 +63,8 @@ removed (rm --discard).`,
 	return command
 }
 
-// orphanLister is a Backend that can tell what of its state is not as it should be.
-type orphanLister interface {
-	Orphans(ctx context.Context) ([]backend.Status, error)
-}
-
 // listed are the bottles, each kept one looked at as far as there is time.
-func listed(ctx context.Context, opened backend.Backend, orphans bool) ([]backend.Status, error) {
-	if orphans {
-		lister, ok := opened.(orphanLister)
-		if !ok {
-			return nil, fmt.Errorf("this backend keeps no bottles: %w", errdefs.ErrNotImplemented)
-		}
-		return lister.Orphans(ctx)
-	}
+func listed(ctx context.Context, opened backend.Backend) ([]backend.Status, error) {
 	bottles, err := opened.ListActive(ctx)
 	if err != nil {
 		return nil, err

@@ -78,7 +78,11 @@ func TestF27_AKeptBottleGoesOnWhereItEnded(t *testing.T) {
 		if one := named(t, list(t, u), "second"+handle[len("tester"):]); one.Phase != "Kept" {
 			t.Errorf("it is %+v", one)
 		}
-		u.Run("rm", "second", "--discard").Want(t, 0)
+		r = u.Run("gc", "--older-than", "0s", "--yes").Want(t, 0)
+		bottletest.Contains(t, r.Stdout, "Nothing to remove", "keep second@", "unsaved: commits on side/x")
+		u.Run("gc", "--older-than", "0s", "--discard").Want(t, 1) // there is nobody to say yes
+		r = u.Run("gc", "--max-size", "0", "--discard", "--yes").Want(t, 0)
+		bottletest.Contains(t, r.Stdout, "remove second@", "LOSES unsaved work: commits on side/x; 2 changed files: one.txt, two.txt")
 		if all := list(t, u); len(all) != 0 {
 			t.Errorf("there is still %+v", all)
 		}
@@ -100,8 +104,7 @@ func TestF25_AResumeThatFailsLeavesWhatWasKept(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(settings, "planted"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// As if all had been brought home.
-	u.Write("saved", "")
+	// Nothing is unsaved then.
 	if err := os.Remove(filepath.Join(state, "workspace", "one.txt")); err != nil {
 		t.Fatal(err)
 	}
@@ -116,6 +119,10 @@ func TestF25_AResumeThatFailsLeavesWhatWasKept(t *testing.T) {
 	}
 	u.Run("cleanup", "--yes").Want(t, 0)
 	if err := os.RemoveAll(settings); err != nil {
+		t.Fatal(err)
+	}
+	// As after a reboot.
+	if err := os.RemoveAll(filepath.Join(u.RunRoot, filepath.Base(filepath.Dir(filepath.Dir(state))))); err != nil {
 		t.Fatal(err)
 	}
 	does(u, "exit 7")
@@ -146,7 +153,8 @@ func TestF28_AKeptBottleWithoutItsPlanIsFoundAndGoesOn(t *testing.T) {
 	if err := json.Unmarshal([]byte(u.Run("list", "--orphans", "-o", "json").Want(t, 0).Stdout), &orphans); err != nil {
 		t.Fatal(err)
 	}
-	if len(orphans) != 2 || !strings.Contains(orphans[1].Message, "Strange") || !strings.Contains(orphans[0].Message, "plan") {
+	bottletest.Contains(t, u.Run("list", "--orphans").Want(t, 0).Stdout, strange, "no bottle has made it", state, "read plan")
+	if len(orphans) != 2 || orphans[1].Name != "Strange" || !strings.Contains(orphans[0].Message, "plan") {
 		t.Errorf("orphans are %+v", orphans)
 	}
 	bottletest.Contains(t, u.Run("resume", "tester", "--yes").Want(t, 125).Stderr, "--agent")

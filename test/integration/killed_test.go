@@ -14,8 +14,8 @@ import (
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 )
 
-// parts of a running bottle, to be killed.
-var parts = []string{"CLI", "supervisor", "sandbox", "shim", "containerd", "all"}
+// parts of a running bottle, to be killed; the signal is one that the CLI can act on.
+var parts = []string{"signal", "CLI", "supervisor", "sandbox", "shim", "containerd", "all"}
 
 // written is how many small files the agent writes in each round, beside a large one.
 const written = 40
@@ -47,7 +47,7 @@ func TestF2_I2_WorkOutlivesEachKill(t *testing.T) {
 					t.Errorf("after the kill of containerd it ended with %d:\n%s", code, s.Text())
 				}
 			}
-			if slices.Contains([]string{"supervisor", "sandbox", "shim", "containerd"}, part) {
+			if slices.Contains([]string{"signal", "supervisor", "sandbox", "shim", "containerd"}, part) {
 				bottletest.Contains(t, s.Text(), "unsaved, kept as tester@", "changed files", "resume tester@")
 			}
 			idle(t, u)
@@ -127,6 +127,9 @@ func killPart(t *testing.T, u *bottletest.User, s *bottletest.Screen, part strin
 	var pids []int
 	shims, rest := ofBottle(u)
 	switch part {
+	case "signal":
+		_ = s.Process.Process.Signal(syscall.SIGTERM)
+		return
 	case "CLI":
 		pids = []int{s.Process.Process.Pid}
 	case "supervisor":
