@@ -287,7 +287,7 @@ func TestT13HostileStreamsStayInside(t *testing.T) {
 	t.Logf("%d cases", len(corpus))
 	for _, h := range corpus {
 		t.Run(h.name, func(t *testing.T) {
-			parent := t.TempDir()
+			parent := memoryDir(t)
 			canary, inside := filepath.Join(parent, "canary"), filepath.Join(parent, "inside")
 			must(t, os.Mkdir(canary, 0o755))
 			must(t, os.Mkdir(inside, 0o755))

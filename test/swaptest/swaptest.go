@@ -63,7 +63,7 @@ type world struct {
 const (
 	directories = 8
 	swapped     = 4 // of them
-	filesEach   = 8
+	filesEach   = 16
 )
 
 func newWorld(t *testing.T) *world {
