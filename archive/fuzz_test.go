@@ -51,12 +51,11 @@ func FuzzExtract(f *testing.F) {
 		}
 		for _, single := range []bool{false, true} {
 			_, err := archive.ExtractNew(t.Context(), open(t, parent), "new", bytes.NewReader(data), archive.NewOptions{Options: small(), Single: single})
-			want := []string{"inside"}
 			if err == nil {
-				want = append(want, "new")
 				checkHome(t, filepath.Join(parent, "new"))
 				must(t, os.RemoveAll(filepath.Join(parent, "new")))
-			} else if got := names(t, parent); !slices.Equal(got, want) {
+			}
+			if got := names(t, parent); !slices.Equal(got, []string{"inside"}) {
 				t.Errorf("T13: there is %v after %v", got, err)
 			}
 		}
