@@ -55,8 +55,7 @@ func (p Provisioner) Provision(ctx context.Context, plan *backend.Plan, target b
 	return promptPath, nil
 }
 
-// workTree copies the working directory: straight where the target can, else as a
-// stream.
+// workTree copies the working directory.
 func (p Provisioner) workTree(ctx context.Context, tree *backend.WorkTree, target backend.Target) error {
 	root, err := tree.Root().Open(".")
 	if err != nil {
@@ -67,12 +66,18 @@ func (p Provisioner) workTree(ctx context.Context, tree *backend.WorkTree, targe
 	if p.Progress != nil {
 		options.Done = func(done int64) { p.Progress.Bytes("copy working directory", done, tree.Bytes) }
 	}
+	return copyTree(ctx, root, options, target, backend.PlaceWorkspace)
+}
+
+// copyTree copies a tree into a place: straight where the target can, else as a
+// stream.
+func copyTree(ctx context.Context, root *os.File, options archive.PackOptions, target backend.Target, place backend.Place) error {
 	if direct, ok := target.(TreeTarget); ok {
-		return direct.CopyTree(ctx, backend.PlaceWorkspace, root, options)
+		return direct.CopyTree(ctx, place, root, options)
 	}
 	return stream(ctx, func(w io.Writer) error {
 		return archive.Pack(ctx, w, root, options)
-	}, target, backend.PlaceWorkspace)
+	}, target, place)
 }
 
 // stream runs pack and extract side by side, a pipe between them. The end of
