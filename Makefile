@@ -19,7 +19,7 @@ GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(V
 RUNTIMES := runc runsc containerd-shim-runc-v2 containerd-shim-runsc-v1
 
 # What reads a bottle's own bytes, and the files of policy: `make test` fuzzes it each time.
-HOSTILE := ^Fuzz(Message|Frames|Question|Check|Hello|Requests|Rules|Load)$$
+HOSTILE := ^Fuzz(Message|Frames|Question|Check|Hello|Requests|Rules|Load|Extract)$$
 
 # The main packages, by the name of their binary.
 claude-bottle := ./cmd/claude-bottle
@@ -82,7 +82,7 @@ e2e: root build ## Run whole stories with the built programs
 ##@ Now and then
 
 .PHONY: chaos
-chaos: root build ## Kill things at every step and look what is left
+chaos: root build ## Kill things at every step, and swap names while trees are copied
 	@hack/test.sh chaos
 
 .PHONY: soak
@@ -90,7 +90,7 @@ soak: root build ## Start and end bottles for a long time (SOAK=1h)
 	@CLAUDE_BOTTLE_SOAK=$(SOAK) hack/test.sh soak
 
 .PHONY: bench
-bench: root build ## Compare with ctr, runsc, runc, tar and veth, in pairs (BENCH=regular expression, PAIRS=11)
+bench: root build ## Compare with ctr, runsc, runc, tar, cp, git and veth, in pairs (BENCH=regular expression, PAIRS=11)
 	@BENCH_PAIRS=$(PAIRS) hack/test.sh bench -run '$(BENCH)'
 
 .PHONY: fuzz

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -114,9 +115,10 @@ const (
 // meter counts what is read. Between an entry's content and the next entry, it
 // lets only so much pass.
 type meter struct {
-	from io.Reader
-	left int64
-	free bool // content is read
+	from  io.Reader
+	left  int64
+	zeros int  // how many bytes of zero the headers end with
+	free  bool // content is read
 }
 
 // Read implements io.Reader.
@@ -129,14 +131,24 @@ func (m *meter) Read(p []byte) (int, error) {
 	}
 	n, err := m.from.Read(p[:min(int64(len(p)), m.left)])
 	m.left -= int64(n)
+	if rest := len(bytes.TrimRight(p[:n], "\x00")); rest > 0 {
+		m.zeros = n - rest
+	} else {
+		m.zeros += n
+	}
 	return n, err
 }
 
-// next reads the header of the next entry.
+// next reads the header of the next entry. A stream that was cut between two
+// entries looks like one that ended, but for the block of zeros that is its end.
 func (m *meter) next(stream *tar.Reader) (*tar.Header, error) {
-	m.free, m.left = false, maxHeaders
+	m.free, m.left, m.zeros = false, maxHeaders, 0
 	defer func() { m.free = true }()
-	return stream.Next()
+	header, err := stream.Next()
+	if errors.Is(err, io.EOF) && m.zeros < blockSize {
+		return nil, fmt.Errorf("it has no end: %w", io.ErrUnexpectedEOF)
+	}
+	return header, err
 }
 
 // notTar says what a stream is that is none, by its first bytes.

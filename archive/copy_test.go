@@ -77,7 +77,7 @@ func TestCopyMakesTheSameTreeAsAStream(t *testing.T) {
 			options.Symlinks = archive.SymlinksInside
 		}
 		var stream bytes.Buffer
-		streamed, copied := t.TempDir(), t.TempDir()
+		streamed, copied := memoryDir(t), memoryDir(t)
 		must(t, archive.Pack(t.Context(), &stream, open(t, from), pack))
 		want, err := archive.Extract(t.Context(), open(t, streamed), &stream, options)
 		must(t, err)

@@ -57,7 +57,7 @@ func ExtractNew(ctx context.Context, parent *os.File, name string, r io.Reader, 
 	}
 	from, what, err := waiting.result(e)
 	if err == nil {
-		err = unix.Syncfs(int(from.Fd()))
+		err = flush(ctx, waiting.dir, e.summary.Files)
 	}
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)

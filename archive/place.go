@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -36,8 +37,8 @@ func place(from *os.File, what string, parent *os.File, name string, replace boo
 	case err != nil:
 		return err
 	}
-	if err := parent.Sync(); err != nil && !errors.Is(err, unix.EINVAL) { // some file systems have no such thing
-		return fmt.Errorf("flush to the disk: %w", errors.Join(err, unix.Renameat2(fresh, name, old, what, flags)))
+	if err := fsync(fresh); err != nil {
+		return errors.Join(err, unix.Renameat2(fresh, name, old, what, flags))
 	}
 	return nil
 }
@@ -76,6 +77,44 @@ func placePlainly(from *os.File, what string, parent *os.File, name string, repl
 	}
 	if err := unix.Renameat(old, what, fresh, name); err != nil {
 		return errors.Join(err, unix.Unlinkat(fresh, name, directory))
+	}
+	return nil
+}
+
+// fewFiles are flushed one by one: the whole file system may have much to write
+// that is not ours.
+const fewFiles = 100
+
+// flush brings a tree to the disk.
+func flush(ctx context.Context, dir *os.File, files int) error {
+	if files > fewFiles {
+		return unix.Syncfs(int(dir.Fd()))
+	}
+	err := Walk(ctx, dir, func(entry Entry) error {
+		if !entry.IsDir() && entry.Kind() != unix.S_IFREG {
+			return nil
+		}
+		fd, err := openat(entry.parent, entry.name, unix.O_RDONLY)
+		if err != nil {
+			return err
+		}
+		err = fsync(fd)
+		_ = unix.Close(fd)
+		return err
+	})
+	switch {
+	case errors.Is(err, unix.EACCES): // ours, but closed to us by its mode
+		return unix.Syncfs(int(dir.Fd()))
+	case err != nil:
+		return fmt.Errorf("flush to the disk: %w", err)
+	}
+	return fsync(int(dir.Fd()))
+}
+
+// fsync takes it that some file systems know no such thing of a directory.
+func fsync(fd int) error {
+	if err := unix.Fsync(fd); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("flush to the disk: %w", err)
 	}
 	return nil
 }

@@ -38,16 +38,15 @@ func CopyIn(ctx context.Context, hostPath, bottlePath string, target backend.Tar
 	if !info.IsDir() && below == "" {
 		return fmt.Errorf("copy in: %s is a directory of the bottle: %w", bottlePath, errdefs.ErrInvalidArgument)
 	}
-	err = stream(ctx, func(w io.Writer) error {
-		if !info.IsDir() {
-			return archive.PackFile(w, source, below)
-		}
+	if info.IsDir() {
 		prefix := ""
 		if below != "" {
 			prefix = below + "/"
 		}
-		return archive.Pack(ctx, w, source, archive.PackOptions{Prefix: prefix})
-	}, target, place)
+		err = copyTree(ctx, source, archive.PackOptions{Prefix: prefix}, target, place)
+	} else {
+		err = stream(ctx, func(w io.Writer) error { return archive.PackFile(w, source, below) }, target, place)
+	}
 	if err != nil {
 		return fmt.Errorf("copy %s in: %w", hostPath, err)
 	}

@@ -86,12 +86,18 @@ func (p Provisioner) copySource(ctx context.Context, source source, target backe
 		return err
 	}
 	defer func() { _ = root.Close() }()
+	return copyTree(ctx, root, source.options, target, backend.PlaceWorkspace)
+}
+
+// copyTree copies a tree into a place: straight where the target can, else as a
+// stream.
+func copyTree(ctx context.Context, root *os.File, options archive.PackOptions, target backend.Target, place backend.Place) error {
 	if direct, ok := target.(TreeTarget); ok {
-		return direct.CopyTree(ctx, backend.PlaceWorkspace, root, source.options)
+		return direct.CopyTree(ctx, place, root, options)
 	}
 	return stream(ctx, func(w io.Writer) error {
-		return archive.Pack(ctx, w, root, source.options)
-	}, target, backend.PlaceWorkspace)
+		return archive.Pack(ctx, w, root, options)
+	}, target, place)
 }
 
 // stream runs pack and extract side by side, a pipe between them. The end of

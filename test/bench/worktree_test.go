@@ -108,8 +108,8 @@ func (directory) options() archive.Options { return archive.Options{UID: 4242, G
 // onlyStreams hides that a target takes trees.
 type onlyStreams struct{ backend.Target }
 
-// makeRepository makes two commits in a pack and a third of loose objects, and
-// checks them out.
+// makeRepository makes two commits of packed objects and a third of loose ones,
+// and checks it out.
 func makeRepository(t *testing.T, dir string) error {
 	git := func(stdin io.Reader, args ...string) ([]byte, error) {
 		command := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir}, args...)...)
@@ -149,8 +149,8 @@ func makeRepository(t *testing.T, dir string) error {
 	return nil
 }
 
-// writeCommit writes one commit for git fast-import: of all files, the third of
-// every tenth.
+// writeCommit writes one commit for git fast-import: of all files, and the third
+// of every tenth.
 func writeCommit(w io.Writer, number int) error {
 	random := rand.New(rand.NewPCG(uint64(number), 3))
 	buffered := bufio.NewWriter(w)
@@ -158,7 +158,7 @@ func writeCommit(w io.Writer, number int) error {
 	if number > 0 {
 		from = "from refs/heads/main^0\n"
 	}
-	fmt.Fprintf(buffered, "commit refs/heads/main\ncommitter A <a@b.c> %d +0000\ndata 1\nx\n%s", 1_700_000_000+number, from)
+	_, _ = fmt.Fprintf(buffered, "commit refs/heads/main\ncommitter A <a@b.c> %d +0000\ndata 1\nx\n%s", 1_700_000_000+number, from)
 	for i := 0; i < repositoryFiles; i++ {
 		if number == 2 && i%10 != 0 {
 			continue
@@ -170,7 +170,7 @@ func writeCommit(w io.Writer, number int) error {
 		case number == 1 && i%10 == 1:
 			size = random.IntN(64<<10) + 20
 		}
-		fmt.Fprintf(buffered, "M 100644 inline package-%d/directory-%d/file-%d.go\ndata %d\n", i/400, i/20%20, i, size)
+		_, _ = fmt.Fprintf(buffered, "M 100644 inline package-%d/directory-%d/file-%d.go\ndata %d\n", i/400, i/20%20, i, size)
 		line := fmt.Sprintf("%d %d ", number, i)
 		for left := size; left > 0; {
 			text := line
@@ -180,9 +180,7 @@ func writeCommit(w io.Writer, number int) error {
 			text = text[:min(left, len(text))]
 			left -= len(text)
 			line = ""
-			if text != "" {
-				_, _ = buffered.WriteString(text)
-			}
+			_, _ = buffered.WriteString(text)
 		}
 		_ = buffered.WriteByte('\n')
 	}
