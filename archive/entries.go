@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,8 +25,49 @@ func (e *extractor) directory(header *tar.Header, parts []string) error {
 	if _, err := e.enter(parts); err != nil {
 		return err
 	}
-	e.directories = append(e.directories, finished{strings.Join(parts, "/"), mode(header), timespec(header)})
+	done := finished{strings.Join(parts, "/"), mode(header), timespec(header)}
+	if err := e.hold(done.path); err != nil {
+		return err
+	}
+	e.directories = append(e.directories, done)
+	e.summary.Files++
 	return nil
+}
+
+// finished is what a directory gets once nothing more is put into it.
+type finished struct {
+	path string
+	mode uint32
+	time unix.Timespec
+}
+
+// finishDirectories sets modes and times, the deepest first, once nothing more
+// changes them.
+func (e *extractor) finishDirectories() error {
+	for i := len(e.directories) - 1; i >= 0; i-- {
+		done := e.directories[i]
+		if err := e.finish(done); err != nil {
+			return extracting(done.path, err)
+		}
+	}
+	return nil
+}
+
+func (e *extractor) finish(done finished) error {
+	parts := strings.Split(done.path, "/")
+	parent, err := e.enter(parts[:len(parts)-1])
+	if err != nil {
+		return err
+	}
+	fd, err := openat(parent, parts[len(parts)-1], unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := unix.Fchmod(fd, done.mode); err != nil {
+		return err
+	}
+	return unix.UtimesNanoAt(fd, "", []unix.Timespec{done.time, done.time}, unix.AT_EMPTY_PATH)
 }
 
 func (e *extractor) file(header *tar.Header, parts []string, content io.Reader) error {
@@ -37,6 +79,7 @@ func (e *extractor) file(header *tar.Header, parts []string, content io.Reader) 
 	if err != nil {
 		return err
 	}
+	e.summary.Files++
 	err = e.fill(fd, header, content)
 	if closeErr := unix.Close(fd); err == nil && closeErr != nil {
 		err = closeErr
@@ -145,19 +188,15 @@ func writeAt(fd int, p []byte, at int64) error {
 }
 
 func (e *extractor) symlink(header *tar.Header, parts []string) error {
+	if e.options.Symlinks == SymlinksInside {
+		return e.wait(header, parts)
+	}
 	parent, err := e.enter(parts[:len(parts)-1])
 	if err != nil {
 		return err
 	}
 	name := parts[len(parts)-1]
-	if err := replacing(parent, name, func() error { return unix.Symlinkat(header.Linkname, parent, name) }); err != nil {
-		return err
-	}
-	if err := unix.Fchownat(parent, name, e.options.UID, e.options.GID, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return err
-	}
-	times := []unix.Timespec{timespec(header), timespec(header)}
-	return unix.UtimesNanoAt(parent, name, times, unix.AT_SYMLINK_NOFOLLOW)
+	return replacing(parent, name, func() error { return e.makeSymlink(parent, name, header.Linkname, timespec(header)) })
 }
 
 // link makes a second name for a file of this very stream.
@@ -168,6 +207,9 @@ func (e *extractor) link(header *tar.Header, parts []string) error {
 	}
 	if len(target) == 0 {
 		return ErrUnsafe
+	}
+	if slices.Equal(target, parts) {
+		return nil // replacing it by itself would lose it
 	}
 	from, err := e.enter(target[:len(target)-1])
 	if err != nil {
@@ -182,8 +224,33 @@ func (e *extractor) link(header *tar.Header, parts []string) error {
 	if err != nil {
 		return err
 	}
-	name := parts[len(parts)-1]
-	return replacing(parent, name, func() error { return unix.Linkat(from, target[len(target)-1], parent, name, 0) })
+	name, of := parts[len(parts)-1], target[len(target)-1]
+	if e.options.Symlinks == SymlinksInside {
+		kept, err := isRegular(from, of)
+		if err != nil {
+			return err
+		}
+		if !kept {
+			e.skip(header.Name, "hard link to what is no regular file")
+			return nil
+		}
+	}
+	if err := replacing(parent, name, func() error { return unix.Linkat(from, of, parent, name, 0) }); err != nil {
+		return err
+	}
+	e.summary.Files++
+	return nil
+}
+
+// isRegular is asked before a name is linked: a symbolic link that has it would
+// lead elsewhere from its second place.
+func isRegular(parent int, name string) (bool, error) {
+	var stat unix.Stat_t
+	err := unix.Fstatat(parent, name, &stat, unix.AT_SYMLINK_NOFOLLOW)
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	return stat.Mode&unix.S_IFMT == unix.S_IFREG, err
 }
 
 // replacing makes a name, in place of the file that has it.

@@ -12,22 +12,28 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
-// Options say who owns what is extracted.
+// Options say who owns what is extracted, and what is not taken.
 type Options struct {
 	// UID and GID become the owner of every entry; what the stream says is
 	// ignored.
 	UID, GID int
+	Caps     Caps
+	Symlinks Symlinks
 }
 
 // Summary is what came out of a stream.
 type Summary struct {
-	Files int   // entries of any kind
+	Files int   // entries of any kind that were taken
 	Bytes int64 // of regular files
-	// Skipped are the paths of devices, FIFOs and the like.
-	Skipped []string
+	// Skipped names what was left out: devices, FIFOs, symbolic links that lead
+	// outside, and special bits and extended attributes of files that were
+	// taken without them. Of very many, it holds the first.
+	Skipped      []Skipped
+	SkippedCount int
 }
 
 // ErrUnsafe says that a stream tried to leave its directory.
@@ -38,51 +44,72 @@ var ErrUnsafe = errors.New("the stream names a path outside its directory")
 // sticky bits, owners and extended attributes are not. No symbolic link is
 // followed: a path that leads through one, or out of dir, ends the extraction
 // with ErrUnsafe or the kernel's ELOOP or ENOTDIR. What was unpacked until an
-// error stays.
+// error stays; ExtractNew leaves nothing. The end of ctx ends it, also while r
+// stalls: the read that is under way ends when the caller closes r.
 func Extract(ctx context.Context, dir *os.File, r io.Reader, options Options) (Summary, error) {
-	e := &extractor{
+	e := newExtractor(dir, options)
+	defer e.closeStack()
+	err := e.run(ctx, r)
+	return e.summary, err
+}
+
+func newExtractor(dir *os.File, options Options) *extractor {
+	return &extractor{
 		options: options, stack: []directory{{fd: int(dir.Fd())}}, buffer: make([]byte, 128<<10),
 		umask: umask(), owned: options.UID == os.Geteuid() && options.GID == os.Getegid(),
 	}
-	defer e.closeStack()
-	buffered := bufio.NewReaderSize(r, 256<<10)
-	stream := tar.NewReader(buffered)
+}
+
+// run takes the stream from its beginning to its end.
+func (e *extractor) run(ctx context.Context, r io.Reader) error {
+	buffered := bufio.NewReaderSize(until(ctx, r), 256<<10)
+	first, _ := buffered.Peek(blockSize) // a short stream shows below
+	magic := string(first[:min(len(first), 8)])
+	metered := &meter{from: buffered}
+	stream := tar.NewReader(metered)
 	for {
 		if err := ctx.Err(); err != nil {
-			return e.summary, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
-		entry, err := stream.Next()
+		entry, err := metered.next(stream)
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return e.summary, fmt.Errorf("read tar stream: %w", err)
+			return fmt.Errorf("read tar stream: %w", notTar(magic, err))
 		}
 		if err := e.entry(entry, stream); err != nil {
-			return e.summary, fmt.Errorf("extract %q: %w", entry.Name, err)
+			return extracting(entry.Name, err)
 		}
 	}
+	if err := e.finishSymlinks(); err != nil {
+		return err
+	}
 	if err := e.finishDirectories(); err != nil {
-		return e.summary, err
+		return err
 	}
 	// Padding of the writer's: it must not find its pipe closed.
-	if _, err := io.Copy(io.Discard, buffered); err != nil {
-		return e.summary, fmt.Errorf("read tar stream: %w", err)
+	if n, err := io.CopyN(io.Discard, buffered, maxPadding+1); err == nil || n > maxPadding {
+		return fmt.Errorf("read tar stream: %w", breach("bytes after its end", maxPadding))
+	} else if !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read tar stream: %w", err)
 	}
-	return e.summary, nil
+	return nil
+}
+
+// extracting says which entry an error is about. A name of a stream can be long.
+func extracting(name string, err error) error {
+	const most = 256
+	if len(name) > most {
+		name = name[:most] + "..."
+	}
+	return fmt.Errorf("extract %q: %w", name, err)
 }
 
 // directory is one that is open, on the way to the entry at hand.
 type directory struct {
 	name string
 	fd   int
-}
-
-// finished is what a directory gets once nothing more is put into it.
-type finished struct {
-	path string
-	mode uint32
-	time unix.Timespec
 }
 
 type extractor struct {
@@ -92,10 +119,17 @@ type extractor struct {
 	// most entries need no lookup.
 	stack       []directory
 	directories []finished
+	waiting     []waiting
+	held        int64 // bytes of the two lists above
 	buffer      []byte
 	summary     Summary
+	entries     int // of any kind, also what is left out
 	umask       uint32
-	owned       bool // what is made belongs to the right user from the start
+	owned       bool      // what is made belongs to the right user from the start
+	root        *finished // what the stream says of dir itself
+	// single says that all lies below one name, which is only.
+	single bool
+	only   string
 }
 
 // umask is what the process takes off the mode of new files. Where it can't be
@@ -120,10 +154,26 @@ func (e *extractor) entry(header *tar.Header, content io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if len(parts) == 0 {
-		return nil // the root itself
+	if err := e.within(header, parts); err != nil {
+		return err
 	}
-	e.summary.Files++
+	e.entries++
+	if header.Typeflag == tar.TypeXGlobalHeader {
+		return nil // no file
+	}
+	if len(parts) == 0 {
+		if header.Typeflag == tar.TypeDir {
+			e.root = &finished{mode: mode(header), time: timespec(header)}
+		}
+		return nil
+	}
+	if e.single && e.only == "" {
+		e.only = strings.Clone(parts[0])
+	}
+	if e.single && e.only != parts[0] {
+		return fmt.Errorf("the stream holds more than one file or directory: %w", errdefs.ErrInvalidArgument)
+	}
+	e.special(header)
 	switch header.Typeflag {
 	case tar.TypeDir:
 		return e.directory(header, parts)
@@ -133,12 +183,23 @@ func (e *extractor) entry(header *tar.Header, content io.Reader) error {
 		return e.symlink(header, parts)
 	case tar.TypeLink:
 		return e.link(header, parts)
-	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
-		e.summary.Skipped = append(e.summary.Skipped, header.Name)
+	case tar.TypeChar, tar.TypeBlock:
+		e.skip(header.Name, "device")
+		return nil
+	case tar.TypeFifo:
+		e.skip(header.Name, "FIFO or socket")
 		return nil
 	default:
 		return fmt.Errorf("entry of type %q: %w", header.Typeflag, errors.ErrUnsupported)
 	}
+}
+
+// base is how many directories of a path lie outside of what is extracted.
+func (e *extractor) base() int {
+	if e.single {
+		return 1
+	}
+	return 0
 }
 
 // split takes a path apart. Absolute ones and those that climb are refused, not
@@ -158,7 +219,7 @@ func split(name string) ([]string, error) {
 		}
 	}
 	if len(parts) > maxDepth {
-		return nil, fmt.Errorf("more than %d directories deep: %w", maxDepth, unix.ENAMETOOLONG)
+		return nil, breach("depth", maxDepth)
 	}
 	return parts, nil
 }
@@ -213,35 +274,6 @@ func (e *extractor) pop(depth int) {
 }
 
 func (e *extractor) closeStack() { e.pop(1) } // the root is the caller's
-
-// finishDirectories sets modes and times, the deepest first, once nothing more
-// changes them.
-func (e *extractor) finishDirectories() error {
-	for i := len(e.directories) - 1; i >= 0; i-- {
-		done := e.directories[i]
-		if err := e.finish(done); err != nil {
-			return fmt.Errorf("extract %q: %w", done.path, err)
-		}
-	}
-	return nil
-}
-
-func (e *extractor) finish(done finished) error {
-	parts := strings.Split(done.path, "/")
-	parent, err := e.enter(parts[:len(parts)-1])
-	if err != nil {
-		return err
-	}
-	fd, err := openat(parent, parts[len(parts)-1], unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	if err := unix.Fchmod(fd, done.mode); err != nil {
-		return err
-	}
-	return unix.UtimesNanoAt(fd, "", []unix.Timespec{done.time, done.time}, unix.AT_EMPTY_PATH)
-}
 
 func mode(header *tar.Header) uint32 { return uint32(header.Mode) & 0o777 }
 

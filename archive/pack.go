@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,15 +25,25 @@ type PackOptions struct {
 	Content func(path string) (content []byte, replace bool, err error)
 	// Done hears the bytes read so far, now and then.
 	Done func(bytes int64)
+	// Root writes an entry for the root itself, too: under Prefix, or as ".".
+	Root bool
+	// Special lets the stream tell of what is not copied: devices, FIFOs,
+	// sockets (as FIFOs), setuid, setgid and sticky bits. Extract names them.
+	Special bool
 }
 
 // Pack writes the tree below root as a tar stream: regular files, directories
 // and symbolic links, with permission bits, modification times to the nanosecond
 // and hard links. Other kinds of file are left out; a Visit function can name
-// them. A file that shrinks while it is read is an error.
+// them, or Special. A file that shrinks while it is read is an error.
 func Pack(ctx context.Context, w io.Writer, root *os.File, options PackOptions) error {
 	buffered := bufio.NewWriterSize(w, 256<<10)
 	p := &packer{options: options, out: newWriter(buffered), links: map[inode]string{}, buffer: make([]byte, 128<<10)}
+	if options.Root {
+		if err := p.root(root); err != nil {
+			return fmt.Errorf("pack %s: %w", root.Name(), err)
+		}
+	}
 	if err := Walk(ctx, root, p.visit); err != nil {
 		return fmt.Errorf("pack %s: %w", root.Name(), err)
 	}
@@ -73,6 +81,26 @@ type packer struct {
 	bytes   int64
 }
 
+func (p *packer) root(dir *os.File) error {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &stat); err != nil {
+		return fmt.Errorf("look at it: %w", err)
+	}
+	name := p.options.Prefix
+	if name == "" {
+		name = "./"
+	}
+	return p.out.header(&header{kind: tar.TypeDir, name: name, mode: p.mode(stat), seconds: stat.Mtim.Sec, nanos: stat.Mtim.Nsec})
+}
+
+// mode is what the stream says of the permissions.
+func (p *packer) mode(stat unix.Stat_t) uint32 {
+	if p.options.Special {
+		return stat.Mode & 0o7777
+	}
+	return stat.Mode & 0o777
+}
+
 func (p *packer) visit(entry Entry) error {
 	if p.options.Visit != nil {
 		if err := p.options.Visit(entry); err != nil {
@@ -81,11 +109,12 @@ func (p *packer) visit(entry Entry) error {
 	}
 	header := header{
 		name:    p.options.Prefix + entry.Path,
-		mode:    entry.Stat.Mode & 0o777,
+		mode:    p.mode(entry.Stat),
 		seconds: entry.Stat.Mtim.Sec,
 		nanos:   entry.Stat.Mtim.Nsec,
 	}
-	switch entry.Kind() {
+	kind := entry.Kind()
+	switch kind {
 	case unix.S_IFDIR:
 		header.kind, header.name = tar.TypeDir, header.name+"/"
 		return p.out.header(&header)
@@ -98,9 +127,18 @@ func (p *packer) visit(entry Entry) error {
 		return p.out.header(&header)
 	case unix.S_IFREG:
 		return p.file(entry, header)
-	default:
+	}
+	if !p.options.Special {
 		return nil
 	}
+	header.kind = tar.TypeFifo
+	switch kind {
+	case unix.S_IFCHR:
+		header.kind = tar.TypeChar
+	case unix.S_IFBLK:
+		header.kind = tar.TypeBlock
+	}
+	return p.out.header(&header)
 }
 
 func (p *packer) file(entry Entry, header header) error {
@@ -194,66 +232,5 @@ func (d descriptor) Read(p []byte) (int, error) {
 		default:
 			return n, nil
 		}
-	}
-}
-
-// Builder writes a small tar stream from memory.
-type Builder struct {
-	buffer bytes.Buffer
-	out    *writer
-	err    error
-	made   map[string]bool
-}
-
-// NewBuilder returns an empty stream.
-func NewBuilder() *Builder {
-	b := &Builder{made: map[string]bool{}}
-	b.out = newWriter(&b.buffer)
-	return b
-}
-
-// File adds a file, and the directories above it with mode 0700.
-func (b *Builder) File(name string, mode os.FileMode, content []byte) {
-	b.parents(name)
-	b.add(&header{kind: tar.TypeReg, name: name, mode: uint32(mode.Perm()), size: int64(len(content)), seconds: builtTime})
-	if b.err == nil {
-		b.err = b.out.write(content)
-	}
-	if b.err == nil {
-		b.err = b.out.pad(int64(len(content)))
-	}
-}
-
-// Link adds a symbolic link.
-func (b *Builder) Link(name, target string) {
-	b.parents(name)
-	b.add(&header{kind: tar.TypeSymlink, name: name, link: target, mode: 0o777, seconds: builtTime})
-}
-
-// Bytes ends the stream and returns it.
-func (b *Builder) Bytes() ([]byte, error) {
-	if b.err == nil {
-		b.err = b.out.close()
-	}
-	return b.buffer.Bytes(), b.err
-}
-
-// builtTime is the modification time of all that a Builder adds, so that the
-// same content has the same hash: 1 January 2026.
-var builtTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
-
-func (b *Builder) parents(name string) {
-	for i := range len(name) {
-		if name[i] != '/' || b.made[name[:i]] {
-			continue
-		}
-		b.made[name[:i]] = true
-		b.add(&header{kind: tar.TypeDir, name: strings.Clone(name[:i+1]), mode: 0o700, seconds: builtTime})
-	}
-}
-
-func (b *Builder) add(h *header) {
-	if b.err == nil {
-		b.err = b.out.header(h)
 	}
 }

@@ -1,0 +1,155 @@
+package archive
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/containerd/errdefs"
+)
+
+// Caps bound what a stream may hold. Zero is no bound, but that no path is more
+// than 512 directories deep. A breach ends the extraction with an error of kind
+// ResourceExhausted that names the cap. Time is bounded by the context. There is
+// no cap on how far content may grow when it is decompressed, for compressed
+// streams are refused.
+type Caps struct {
+	// Bytes is what regular files hold together. A hole counts like content.
+	Bytes int64
+	// Entries are files of any kind, those that are left out too.
+	Entries int
+	// Depth is how many names a path may have.
+	Depth int
+	// Name is how many bytes a path, or the target of a link, may have.
+	Name int
+	// Held are the bytes of the names that are kept in memory until the end:
+	// those of directories and of symbolic links.
+	Held int64
+}
+
+// HomeCaps suit what comes from a bottle: larger than any work that is meant.
+func HomeCaps() Caps {
+	return Caps{Bytes: 256 << 30, Entries: 5_000_000, Depth: 256, Name: 4096, Held: 32 << 20}
+}
+
+// Skipped is something of a stream that was left out.
+type Skipped struct {
+	Path string
+	Kind string // what it is: "FIFO", "extended attributes"
+}
+
+// maxSkipped bounds the entries that are named.
+const maxSkipped = 1000
+
+// skip notes what is left out. An entry stays in memory, so its name is cut.
+func (e *extractor) skip(name, kind string) {
+	e.summary.SkippedCount++
+	if len(e.summary.Skipped) < maxSkipped {
+		e.summary.Skipped = append(e.summary.Skipped, Skipped{Path: strings.Clone(name[:min(len(name), 4096)]), Kind: kind})
+	}
+}
+
+// within checks an entry before anything is made of it.
+func (e *extractor) within(header *tar.Header, parts []string) error {
+	caps := e.options.Caps
+	size := int64(0)
+	if header.Typeflag == tar.TypeReg || header.Typeflag == tar.TypeGNUSparse {
+		size = header.Size
+	}
+	longest := max(len(header.Name), len(header.Linkname))
+	switch {
+	case caps.Entries > 0 && e.entries >= caps.Entries:
+		return breach("entries", int64(caps.Entries))
+	case caps.Depth > 0 && len(parts) > caps.Depth:
+		return breach("depth", int64(caps.Depth))
+	case caps.Name > 0 && longest > caps.Name:
+		return breach("bytes in a name", int64(caps.Name))
+	case size < 0:
+		return fmt.Errorf("its size is negative: %w", errdefs.ErrInvalidArgument)
+	case caps.Bytes > 0 && size > caps.Bytes-e.summary.Bytes:
+		return breach("bytes", caps.Bytes)
+	}
+	return nil
+}
+
+// hold counts what stays in memory until the end.
+func (e *extractor) hold(names ...string) error {
+	const perEntry = 96 // of the lists themselves
+	e.held += perEntry
+	for _, name := range names {
+		e.held += int64(len(name))
+	}
+	if e.options.Caps.Held > 0 && e.held > e.options.Caps.Held {
+		return breach("bytes of names of directories and links", e.options.Caps.Held)
+	}
+	return nil
+}
+
+func breach(what string, most int64) error {
+	return fmt.Errorf("the stream holds more than its cap of %s, %d: %w", what, most, errdefs.ErrResourceExhausted)
+}
+
+// special notes what an entry would have besides its content.
+func (e *extractor) special(header *tar.Header) {
+	if header.Mode&0o7000 != 0 && header.Typeflag != tar.TypeSymlink {
+		e.skip(header.Name, "setuid, setgid or sticky bit")
+	}
+	for key := range header.PAXRecords {
+		if strings.HasPrefix(key, "SCHILY.xattr.") || strings.HasPrefix(key, "LIBARCHIVE.xattr.") {
+			e.skip(header.Name, "extended attributes")
+			return
+		}
+	}
+}
+
+// maxHeaders bounds the headers of one entry, and maxPadding what may follow the
+// end of a stream: neither shows anywhere, so no other cap would end it.
+const (
+	maxHeaders = 4 << 20
+	maxPadding = 16 << 20
+)
+
+// meter counts what is read. Between an entry's content and the next entry, it
+// lets only so much pass.
+type meter struct {
+	from io.Reader
+	left int64
+	free bool // content is read
+}
+
+// Read implements io.Reader.
+func (m *meter) Read(p []byte) (int, error) {
+	if m.free {
+		return m.from.Read(p)
+	}
+	if m.left <= 0 {
+		return 0, breach("bytes in headers", maxHeaders)
+	}
+	n, err := m.from.Read(p[:min(int64(len(p)), m.left)])
+	m.left -= int64(n)
+	return n, err
+}
+
+// next reads the header of the next entry.
+func (m *meter) next(stream *tar.Reader) (*tar.Header, error) {
+	m.free, m.left = false, maxHeaders
+	defer func() { m.free = true }()
+	return stream.Next()
+}
+
+// notTar says what a stream is that is none, by its first bytes.
+func notTar(first string, err error) error {
+	if !errors.Is(err, tar.ErrHeader) {
+		return err
+	}
+	for magic, kind := range map[string]string{
+		"\x1f\x8b": "gzip", "\x28\xb5\x2f\xfd": "zstd", "BZh": "bzip2", "\xfd7zXZ": "xz", "PK\x03\x04": "zip",
+	} {
+		if strings.HasPrefix(first, magic) {
+			return fmt.Errorf("the stream is compressed by %s, give a plain tar: %w", kind, errdefs.ErrInvalidArgument)
+		}
+	}
+	return err
+}
