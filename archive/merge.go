@@ -38,7 +38,7 @@ func (m *merger) deliver(ctx context.Context, what string, at destination) error
 	if at.name != "" {
 		return m.entry(ctx, m.staged, m.dir, moved{from: what, to: at.name})
 	}
-	below, err := openDirectory(m.staged, what)
+	below, err := emptied(m.staged, what)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (m *merger) entry(ctx context.Context, staged, dir *os.File, at moved) erro
 
 // both merges a directory into one of that name.
 func (m *merger) both(ctx context.Context, staged, dir *os.File, at moved) error {
-	from, err := openDirectory(staged, path.Base(at.from))
+	from, err := emptied(staged, path.Base(at.from))
 	if err != nil {
 		return err
 	}
@@ -103,6 +103,16 @@ func (m *merger) both(ctx context.Context, staged, dir *os.File, at moved) error
 	}
 	defer func() { _ = to.Close() }()
 	return m.entries(ctx, from, to, at)
+}
+
+// emptied opens a staged directory whose entries go elsewhere: its own mode must
+// not hold them.
+func emptied(parent *os.File, name string) (*os.File, error) {
+	dir, err := openDirectory(parent, name)
+	if err == nil {
+		_ = dir.Chmod(0o700) // it goes away
+	}
+	return dir, err
 }
 
 // isDirectory says whether a name is one of a directory, and whether it is there.
@@ -158,4 +168,57 @@ func descend(root *os.File, below string) (*os.File, error) {
 		dir = next
 	}
 	return dir, err
+}
+
+// move renames, to a name that is free, or in exchange for what has it.
+func move(from *os.File, what string, to *os.File, name string, exchange bool) error {
+	flags := uint(unix.RENAME_NOREPLACE)
+	if exchange {
+		flags = unix.RENAME_EXCHANGE
+	}
+	err := unix.Renameat2(int(from.Fd()), what, int(to.Fd()), name, flags)
+	switch {
+	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS):
+		if exchange {
+			return exchangePlainly(from, what, to, name)
+		}
+		return placePlainly(from, what, to, name, false)
+	case errors.Is(err, unix.EACCES) && !exchange:
+		return moveReadOnly(from, what, to, name)
+	default:
+		return err
+	}
+}
+
+// exchangePlainly is for file systems whose rename can't exchange: for a moment the
+// name is free.
+func exchangePlainly(from *os.File, what string, to *os.File, name string) error {
+	const aside = ".claude-bottle-exchanged"
+	old, fresh := int(from.Fd()), int(to.Fd())
+	if err := unix.Renameat(fresh, name, old, aside); err != nil {
+		return err
+	}
+	if err := unix.Renameat(old, what, fresh, name); err != nil {
+		return errors.Join(err, unix.Renameat(old, aside, fresh, name))
+	}
+	return unix.Renameat(old, aside, old, what)
+}
+
+// moveReadOnly moves a directory that its own mode keeps where it is, for who is not
+// root.
+func moveReadOnly(from *os.File, what string, to *os.File, name string) error {
+	dir, err := openDirectory(from, what)
+	if err != nil {
+		return unix.EACCES
+	}
+	defer func() { _ = dir.Close() }()
+	info, err := dir.Stat()
+	if err != nil {
+		return err
+	}
+	if err := dir.Chmod(info.Mode().Perm() | 0o200); err != nil {
+		return err
+	}
+	moveErr := unix.Renameat2(int(from.Fd()), what, int(to.Fd()), name, unix.RENAME_NOREPLACE)
+	return errors.Join(moveErr, dir.Chmod(info.Mode().Perm()))
 }

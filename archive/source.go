@@ -41,11 +41,11 @@ func (OwnFiles) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, err
 // OpenRoot implements Files.
 func (OwnFiles) OpenRoot(name string) (*os.Root, error) { return os.OpenRoot(name) }
 
-// PackPath writes the file or the directory of that path as a tar stream whose one
-// name at the top is the last of the path. A link that has the path is followed;
+// PackPath writes the file or the directory of that path as a tar stream with one
+// name at the top, mostly the last of the path. A link that has the path is followed;
 // those below stay links. What can't be copied is in the stream as what it is, for
 // the other end to name it.
-func PackPath(ctx context.Context, w io.Writer, files Files, name string, done func(bytes int64)) error {
+func PackPath(ctx context.Context, w io.Writer, files Files, name string) error {
 	source, err := files.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return KindOf(err)
@@ -56,9 +56,12 @@ func PackPath(ctx context.Context, w io.Writer, files Files, name string, done f
 		return KindOf(err)
 	}
 	base := path.Base(path.Clean(name))
+	if base == "." || base == "/" {
+		base = "content"
+	}
 	switch {
 	case info.IsDir():
-		return KindOf(Pack(ctx, w, source, PackOptions{Prefix: base + "/", Root: true, Special: true, Done: done}))
+		return KindOf(Pack(ctx, w, source, PackOptions{Prefix: base + "/", Root: true, Special: true}))
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s is neither a file nor a directory: %w", name, errdefs.ErrInvalidArgument)
 	case strings.HasSuffix(name, "/"):
@@ -73,6 +76,7 @@ func KindOf(err error) error {
 		fs.ErrNotExist:   errdefs.ErrNotFound,
 		fs.ErrPermission: errdefs.ErrPermissionDenied,
 		fs.ErrExist:      errdefs.ErrAlreadyExists,
+		unix.ENOTDIR:     errdefs.ErrFailedPrecondition,
 		unix.ENOSPC:      errdefs.ErrResourceExhausted,
 		unix.EDQUOT:      errdefs.ErrResourceExhausted,
 	} {
