@@ -17,12 +17,11 @@ func (c *Client) Pack(ctx context.Context, path string, out io.Writer) error {
 	return c.files(ctx, request, neck.SessionIO{Out: out, Err: io.Discard})
 }
 
-// Unpack makes files in the bottle of the tar stream: all of them or none. Names
-// of what is left out go to left, one a line. The stream is read to its end, but for an error; a goroutine that is still reading
-// it may outlive the call, until that read returns.
-func (c *Client) Unpack(ctx context.Context, files *neck.FilesRequest, in io.Reader, left io.Writer) error {
-	request := neck.Request{Kind: neck.KindUnpack, Files: files}
-	return c.files(ctx, request, neck.SessionIO{In: in, Out: io.Discard, Err: left})
+// Unpack makes files in the bottle of the tar stream: all of them or none. A
+// stream whose reading fails is to end ctx. A goroutine that is still reading it
+// may outlive the call, until that read returns.
+func (c *Client) Unpack(ctx context.Context, files *neck.FilesRequest, in io.Reader) error {
+	return c.files(ctx, neck.Request{Kind: neck.KindUnpack, Files: files}, neck.SessionIO{In: in, Out: io.Discard, Err: io.Discard})
 }
 
 // List writes to out what the root file system of the bottle holds, as

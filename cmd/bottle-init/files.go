@@ -39,7 +39,7 @@ func (b *bottle) files(ctx context.Context, request neck.Request, stream neck.St
 		_ = stream.SetWriteDeadline(time.Now()) // nobody reads what is still to come
 	}()
 	if err := work(ctx, command, input); err != nil {
-		_ = command.Fail(err)
+		_ = command.Fail(archive.KindOf(err))
 	} else {
 		_ = command.Exit(neck.ExitStatus{})
 	}
@@ -80,11 +80,15 @@ func filesWork(request neck.Request) (func(context.Context, *neck.Command, io.Re
 	}
 	if request.Kind == neck.KindPack {
 		return func(ctx context.Context, command *neck.Command, _ io.Reader) error {
-			return archive.PackPath(ctx, command.Stdout(), archive.OwnFiles{}, request.Files.Path, nil)
+			return archive.PackPath(ctx, command.Stdout(), archive.OwnFiles{}, request.Files.Path)
 		}, nil
 	}
-	return func(ctx context.Context, command *neck.Command, input io.Reader) error {
-		return unpack(ctx, request.Files, command, input)
+	return func(ctx context.Context, _ *neck.Command, input io.Reader) error {
+		_, err := archive.Deliver(ctx, input, archive.Delivery{
+			Files: archive.OwnFiles{}, To: request.Files.Path, Name: request.Files.Name,
+			Options: archive.Options{Caps: archive.CopyCaps(request.Files.Bytes, request.Files.Entries)},
+		})
+		return err
 	}, nil
 }
 
