@@ -67,7 +67,7 @@ func (e *extractor) finish(done finished) error {
 	if err := unix.Fchmod(fd, done.mode); err != nil {
 		return err
 	}
-	return unix.UtimesNanoAt(fd, "", []unix.Timespec{done.time, done.time}, unix.AT_EMPTY_PATH)
+	return setTime(fd, done.time)
 }
 
 func (e *extractor) file(header *tar.Header, parts []string, content io.Reader) error {
@@ -121,9 +121,7 @@ func (e *extractor) fill(fd int, header *tar.Header, content io.Reader) error {
 			return err
 		}
 	}
-	// An empty path means the descriptor itself.
-	times := []unix.Timespec{timespec(header), timespec(header)}
-	return unix.UtimesNanoAt(fd, "", times, unix.AT_EMPTY_PATH)
+	return setTime(fd, timespec(header))
 }
 
 // sparseFrom is the size from which on zeros are looked for.

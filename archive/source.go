@@ -80,7 +80,7 @@ func KindOf(err error) error {
 		unix.ENOSPC:      errdefs.ErrResourceExhausted,
 		unix.EDQUOT:      errdefs.ErrResourceExhausted,
 	} {
-		if errors.Is(err, cause) {
+		if errors.Is(err, cause) && !errors.Is(err, kind) {
 			return fmt.Errorf("%w: %w", err, kind)
 		}
 	}
