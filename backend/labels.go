@@ -14,6 +14,7 @@ const (
 	LabelRuntimeReason = LabelPrefix + "runtime-reason"
 	LabelImage         = LabelPrefix + "image"
 	LabelVersion       = LabelPrefix + "version" // of the record's form
+	LabelHelps         = LabelPrefix + "helps"   // handle of whose work a helper bottle is for
 )
 
 // Values of LabelWish.

@@ -28,7 +28,9 @@ type Status struct {
 	Created   time.Time `json:"created"`
 	Workspace string    `json:"workspace,omitempty"` // directory on the host
 	// Fence is the proof that the way out is closed but for what is allowed.
-	Fence   *Fence `json:"fence,omitempty"`
+	Fence *Fence `json:"fence,omitempty"`
+	// Helps is the handle of the bottle whose work a helper bottle is there for.
+	Helps   string `json:"helps,omitempty"`
 	Message string `json:"message,omitempty"`
 }
 

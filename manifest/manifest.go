@@ -86,6 +86,11 @@ func Load(options Options, agent string) (*backend.Manifest, error) {
 	return loaded, nil
 }
 
+// LoadHost reads what the host demands of every bottle.
+func LoadHost(options Options) (backend.HostFile, error) {
+	return (&loader{options: options}).host()
+}
+
 // agent finds the agent file: the repository's own, if there is one, bound to
 // what the user's files grant it, else the user's.
 func (l *loader) agent(name string) (*backend.Manifest, error) {

@@ -82,10 +82,26 @@ func reserved(name string) bool {
 	}
 }
 
-func builtIn(credential backend.CredentialKind) map[string]string {
-	list := map[string]string{
+// Basics are the variables, NAME=value, of whatever runs in a bottle.
+func Basics() []string {
+	list := make([]string, 0, 8)
+	for name, value := range basics() {
+		list = append(list, name+"="+value)
+	}
+	slices.Sort(list)
+	return list
+}
+
+func basics() map[string]string {
+	return map[string]string{
 		"HOME": backend.HomePath, "USER": "claude", "LOGNAME": "claude", "SHELL": "/bin/sh", "LANG": "C.UTF-8",
-		"PATH":               "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	}
+}
+
+func builtIn(credential backend.CredentialKind) map[string]string {
+	list := basics()
+	maps.Copy(list, map[string]string{
 		"ANTHROPIC_BASE_URL": AnthropicURL,
 		"IS_SANDBOX":         "1",
 		// Telemetry, updates and the marketplace would knock at hosts
@@ -93,7 +109,7 @@ func builtIn(credential backend.CredentialKind) map[string]string {
 		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC":             "1",
 		"CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",
 		"DISABLE_AUTOUPDATER":                                  "1",
-	}
+	})
 	switch credential {
 	case backend.CredentialAPIKey:
 		list["ANTHROPIC_API_KEY"] = sentinelKey

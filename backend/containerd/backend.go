@@ -35,8 +35,11 @@ type Options struct {
 	Executable string `json:"executable"`
 	Libexec    string `json:"libexec,omitempty"`
 	// Shim asks for another containerd shim for gVisor than the default.
-	Shim     string           `json:"shim,omitempty"`
-	Progress backend.Progress `json:"-"`
+	Shim string `json:"shim,omitempty"`
+	// Require is what the host demands of the runtime, for bottles that no
+	// bottle file is read for: helpers.
+	Require  func() (backend.RuntimePolicy, error) `json:"-"`
+	Progress backend.Progress                      `json:"-"`
 	// Notice is told what the user should read when the terminal is free.
 	Notice func(string) `json:"-"`
 }
@@ -83,6 +86,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.RunRoot == "" {
 		o.RunRoot = DefaultRunRoot
+	}
+	if o.Require == nil {
+		o.Require = func() (backend.RuntimePolicy, error) { return "", nil }
 	}
 	if o.Progress == nil {
 		o.Progress = backend.NoProgress{}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -70,15 +68,7 @@ func (b *bottle) ExecClaude(ctx context.Context, argv []string, terminal backend
 	if b.promptPath != "" {
 		argv = slices.Concat(argv[:1], []string{"--append-system-prompt-file", b.promptPath}, argv[1:])
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	request := &neck.SessionRequest{Argv: argv, Env: b.env, Dir: backend.WorkspacePath, TTY: terminal.TTY}
-	sizes, first := relaySizes(ctx, terminal.Size)
-	request.Size = first
-	status, err := b.supervisor.Session(ctx, request, neck.SessionIO{
-		In: terminal.In, Out: terminal.Out, Err: terminal.Err,
-		Size: sizes, Signals: relaySignals(ctx, terminal.Signals),
-	})
+	status, err := runSession(ctx, b.supervisor, &neck.SessionRequest{Argv: argv, Env: b.env, Dir: backend.WorkspacePath, TTY: terminal.TTY}, terminal)
 	switch {
 	case err == nil:
 		return status.Code, nil
@@ -157,58 +147,4 @@ func (b *bottle) takeDown(ctx context.Context, bySupervisor func(context.Context
 		b.closed = b.backend.Down(ctx, b.places.id, b.plan.Discard)
 	})
 	return b.closed
-}
-
-// relaySizes turns the sizes of the terminal into those of the neck. The first
-// one is waited for, since claude should draw at the right size from its start.
-func relaySizes(ctx context.Context, sizes <-chan backend.Size) (<-chan neck.Size, neck.Size) {
-	if sizes == nil {
-		return nil, neck.Size{}
-	}
-	var first neck.Size
-	select {
-	case size := <-sizes:
-		first = neck.Size(size)
-	case <-ctx.Done():
-	}
-	return relay(ctx, sizes, func(size backend.Size) (neck.Size, bool) { return neck.Size(size), true }), first
-}
-
-// relaySignals turns signals into their names.
-func relaySignals(ctx context.Context, signals <-chan os.Signal) <-chan string {
-	if signals == nil {
-		return nil
-	}
-	return relay(ctx, signals, func(received os.Signal) (string, bool) {
-		number, ok := received.(syscall.Signal)
-		return unix.SignalName(number), ok
-	})
-}
-
-// relay passes on what convert accepts, until ctx or the source ends.
-func relay[From, To any](ctx context.Context, from <-chan From, convert func(From) (To, bool)) <-chan To {
-	to := make(chan To)
-	go func() {
-		defer close(to)
-		for {
-			select {
-			case value, ok := <-from:
-				if !ok {
-					return
-				}
-				converted, ok := convert(value)
-				if !ok {
-					continue
-				}
-				select {
-				case to <- converted:
-				case <-ctx.Done():
-					return
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return to
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -28,15 +26,26 @@ type launch struct {
 	netns      *networkNamespace
 	supervisor *supervise.Client
 	promptPath string
+	// helps is set when it is a helper bottle.
+	helps *helping
 }
 
 // Launch implements backend.Backend.
-func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backend.Secrets) (_ backend.Bottle, err error) {
-	detail, err := detailOf(plan)
+func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backend.Secrets) (backend.Bottle, error) {
+	if err := supervise.CheckSSHKeys(plan, secrets); err != nil {
+		return nil, err
+	}
+	l, err := b.launch(ctx, plan, secrets, nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := supervise.CheckSSHKeys(plan, secrets); err != nil {
+	return l.bottle(), nil
+}
+
+// launch brings a bottle up, or a helper of one.
+func (b *Backend) launch(ctx context.Context, plan *backend.Plan, secrets backend.Secrets, helps *helping) (_ *launch, err error) {
+	detail, err := detailOf(plan)
+	if err != nil {
 		return nil, err
 	}
 	if detail.image, err = b.client.EnsureImage(ctx, detail.image, b.options.Progress); err != nil {
@@ -54,7 +63,7 @@ func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backen
 	if err != nil {
 		return nil, err
 	}
-	l := &launch{claim: claimed, backend: b, plan: plan, detail: detail, secrets: secrets}
+	l := &launch{claim: claimed, backend: b, plan: plan, detail: detail, secrets: secrets, helps: helps}
 	if err := l.record(ctx); err != nil {
 		l.netns.close()
 		l.abandon()
@@ -64,7 +73,7 @@ func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backen
 	if err := reconcile(ctx, wishUp, seen{record: true, run: true, state: true}, l.upward, b.options.Progress); err != nil {
 		return nil, l.rollBack(ctx, fmt.Errorf("launch %s: %w", plan.Name, err))
 	}
-	return l.bottle(), nil
+	return l, nil
 }
 
 // makeWay sees to it that the name is free: a dead bottle of that name is taken
@@ -108,7 +117,7 @@ func (b *Backend) makeWay(ctx context.Context, name string) error {
 
 // record stages what the spec names and claims the bottle's name.
 func (l *launch) record(ctx context.Context) (err error) {
-	if l.user, err = newUser(l.id, l.plan.User.Namespace); err != nil {
+	if l.user, err = newUser(l.owner(), l.plan.User.Namespace); err != nil {
 		return err
 	}
 	if err := stage(l.places, l.user); err != nil {
@@ -120,7 +129,7 @@ func (l *launch) record(ctx context.Context) (err error) {
 	if l.netns, err = newNetworkNamespace(l.places.netns(), l.backend.client.Daemon().SharesPIDs); err != nil {
 		return err
 	}
-	spec, err := l.backend.buildSpec(l.plan, l.places, l.user, l.netns.path)
+	spec, err := l.backend.buildSpec(l.plan, l.places, l.user, l.netns.path, l.workspace())
 	if err != nil {
 		return err
 	}
@@ -130,22 +139,30 @@ func (l *launch) record(ctx context.Context) (err error) {
 		SnapshotKey: l.id.String(),
 		Spec:        spec,
 		Runtime:     l.detail.handle,
-		Labels: map[string]string{
-			backend.LabelID:            l.id.String(),
-			backend.LabelAgent:         l.plan.Agent,
-			backend.LabelBottle:        l.plan.Bottle,
-			backend.LabelWish:          backend.WishUp,
-			backend.LabelPlan:          l.plan.Digest(),
-			backend.LabelRuntime:       l.plan.Runtime.Name,
-			backend.LabelRuntimeReason: l.plan.Runtime.Reason,
-			backend.LabelImage:         l.plan.Image.Pinned(),
-			backend.LabelVersion:       backend.RecordVersion,
-		},
+		Labels:      l.labels(),
 	})
 	if errdefs.IsAlreadyExists(err) {
 		return errNameInUse(l.plan.Name)
 	}
 	return err
+}
+
+func (l *launch) labels() map[string]string {
+	labels := map[string]string{
+		backend.LabelID:            l.id.String(),
+		backend.LabelAgent:         l.plan.Agent,
+		backend.LabelBottle:        l.plan.Bottle,
+		backend.LabelWish:          backend.WishUp,
+		backend.LabelPlan:          l.plan.Digest(),
+		backend.LabelRuntime:       l.plan.Runtime.Name,
+		backend.LabelRuntimeReason: l.plan.Runtime.Reason,
+		backend.LabelImage:         l.plan.Image.Pinned(),
+		backend.LabelVersion:       backend.RecordVersion,
+	}
+	if l.helps != nil {
+		labels[backend.LabelHelps] = l.helps.id.Handle()
+	}
+	return labels
 }
 
 // upward does the steps up.
@@ -203,8 +220,12 @@ func (l *launch) supervise(ctx context.Context) error {
 	return err
 }
 
-// provision fills the places and notes what they held before claude came.
+// provision fills the places and notes what they held before claude came. A
+// helper has nothing of its own to be filled or kept: claude never comes.
 func (l *launch) provision(ctx context.Context) (err error) {
+	if l.helps != nil {
+		return nil
+	}
 	target := hostTarget{places: l.places, user: l.user}
 	if l.promptPath, err = (provision.Provisioner{Progress: l.backend.options.Progress}).Provision(ctx, l.plan, target); err != nil {
 		return err
@@ -248,15 +269,4 @@ func (l *launch) rollBack(ctx context.Context, cause error) error {
 		return errors.Join(cause, fmt.Errorf("roll back: %w", err))
 	}
 	return cause
-}
-
-// tail is the last lines of a log, to stand at the end of an error.
-func tail(path string) string {
-	data, err := os.ReadFile(path)
-	if err != nil || len(data) == 0 {
-		return ""
-	}
-	const most = 1000
-	text := strings.TrimSpace(string(data[max(0, len(data)-most):]))
-	return ", saying " + backend.Printable(text)
 }

@@ -40,7 +40,11 @@ func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Sta
 		Reason:  record.Labels[backend.LabelRuntimeReason],
 		Image:   record.Labels[backend.LabelImage],
 		Plan:    record.Labels[backend.LabelPlan],
+		Helps:   record.Labels[backend.LabelHelps],
 		Created: record.CreatedAt,
+	}
+	if status.Helps != "" {
+		status.Message = "a helper that brings the work of " + status.Helps + " home"
 	}
 	if id, err := idOf(record); err == nil {
 		where := b.layout.bottle(id)

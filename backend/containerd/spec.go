@@ -23,8 +23,9 @@ const (
 )
 
 // buildSpec writes the OCI spec of a bottle from the plan and what was made for
-// it at launch, and has it checked.
-func (b *Backend) buildSpec(plan *backend.Plan, where places, who user, netns string) (*specs.Spec, error) {
+// it at launch, and has it checked. workspace is the directory that the bottle
+// works in.
+func (b *Backend) buildSpec(plan *backend.Plan, where places, who user, netns, workspace string) (*specs.Spec, error) {
 	detail, err := detailOf(plan)
 	if err != nil {
 		return nil, err
@@ -42,8 +43,8 @@ func (b *Backend) buildSpec(plan *backend.Plan, where places, who user, netns st
 		UID:              who.inside,
 		GID:              who.inside,
 		NetworkNamespace: netns,
-		Mounts:           b.binds(where),
-		Sources:          []string{where.state, where.run, b.options.Init},
+		Mounts:           b.binds(where, workspace),
+		Sources:          []string{where.state, where.run, workspace, b.options.Init},
 		CgroupsPath:      cgroupPath(where.id),
 		Limits: oci.Limits{
 			MemoryBytes: plan.Limits.MemoryBytes,
@@ -71,9 +72,9 @@ func (b *Backend) buildSpec(plan *backend.Plan, where places, who user, netns st
 	return spec, nil
 }
 
-func (b *Backend) binds(where places) []oci.Mount {
+func (b *Backend) binds(where places, workspace string) []oci.Mount {
 	list := []oci.Mount{
-		{Source: where.place(backend.PlaceWorkspace), Destination: backend.WorkspacePath},
+		{Source: workspace, Destination: backend.WorkspacePath},
 		{Source: where.place(backend.PlaceHome), Destination: backend.HomePath},
 		{Source: where.place(backend.PlaceClaude), Destination: backend.ClaudePath},
 		{Source: where.place(backend.PlaceSSH), Destination: backend.SSHPath},

@@ -148,6 +148,10 @@ func (a *application) containerdOptions() (containerd.Options, error) {
 	return containerd.Options{
 		Address: address, Namespace: a.namespace, Root: a.root, RunRoot: a.runRoot,
 		Init: parts.init, Executable: parts.executable, Libexec: parts.libexec, Shim: shim,
+		Require: func() (backend.RuntimePolicy, error) {
+			host, err := manifest.LoadHost(manifest.Options{HostFile: manifest.DefaultHostFile})
+			return host.RequireRuntime, err
+		},
 	}, nil
 }
 

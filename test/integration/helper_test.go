@@ -1,0 +1,95 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/backend/containerd"
+	"github.com/claude-bottle/claude-bottle/test/bottletest"
+	"github.com/containerd/errdefs"
+)
+
+// keeperOf is the backend that the user's program has, for what no verb does.
+func keeperOf(t *testing.T, u *bottletest.User) *containerd.Backend {
+	t.Helper()
+	opened, err := containerd.New(t.Context(), containerd.Options{
+		Address: u.Daemon.Address, Root: u.Root, RunRoot: u.RunRoot,
+		Init: filepath.Join(filepath.Dir(u.Binary), "bottle-init"), Executable: u.Binary, Libexec: u.Daemon.Libexec,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = opened.Close() })
+	return opened
+}
+
+// says runs a shell command inside and returns what it prints.
+func says(t *testing.T, inside backend.Inside, command string) string {
+	t.Helper()
+	var out, failed bytes.Buffer
+	code, err := inside.Exec(t.Context(), []string{"sh", "-c", command}, []string{"WISH=granted"}, backend.Terminal{Out: &out, Err: &failed})
+	if err != nil || code != 0 {
+		t.Fatalf("%s: code %d, %v: %s", command, code, err, failed.String())
+	}
+	return out.String()
+}
+
+func TestHelperBottleHasTheWorkAndNothingElse(t *testing.T) {
+	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+		does(u, "echo wish > made; ln -s /etc/passwd link; id -u")
+		uid := u.Start(runtime).Want(t, 0).Stdout
+		b := keeperOf(t, u)
+		work, err := b.Find(t.Context(), "tester")
+		if err != nil {
+			t.Fatal(err)
+		}
+		inside, err := b.Enter(t.Context(), work)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := false
+		defer func() {
+			if !closed {
+				_ = inside.Close(context.WithoutCancel(t.Context()))
+			}
+		}()
+		if got := says(t, inside, "cat made; pwd; echo $WISH; id -u"); got != "wish\n/workspace\ngranted\n"+uid {
+			t.Errorf("inside there is %q, outside it was user %q", got, uid)
+		}
+		if got := says(t, inside, "ls -A /home/claude/.claude /home/claude/.ssh; env | grep -c ANTHROPIC; nslookup example.com || true; true"); strings.Contains(got, "Address: 198.") || !strings.Contains(got, "\n0\n") {
+			t.Errorf("a helper has %q", got)
+		}
+		listed := u.Run("list", "-o", "json").Want(t, 0).Stdout
+		bottletest.Contains(t, listed, `"helps": "`+work.Handle()+`"`, `"name": "helper-`)
+		if _, err := b.Enter(t.Context(), work); !errdefs.IsUnavailable(err) {
+			t.Errorf("two at a time: %v", err)
+		}
+		pristine, err := b.Pristine(t.Context(), work)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := says(t, pristine, "ls -A /workspace; echo there"); got != "there\n" {
+			t.Errorf("a pristine bottle has %q", got)
+		}
+		closed = true
+		for _, one := range []backend.Inside{pristine, inside} {
+			if err := one.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if left := u.Left(); left != "" {
+			t.Errorf("left behind: %s", left)
+		}
+		if states, _ := filepath.Glob(filepath.Join(u.Root, "*", "bottles", "helper-*")); len(states) > 0 {
+			t.Errorf("helpers keep %v", states)
+		}
+		if got, err := os.ReadFile(filepath.Join(work.Place(backend.PlaceWorkspace), "made")); err != nil || string(got) != "wish\n" {
+			t.Errorf("kept is %q, %v", got, err)
+		}
+	})
+}
