@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"os/exec"
@@ -79,7 +80,7 @@ func describe(t testing.TB, root string) []string {
 			if err != nil {
 				return err
 			}
-			line += fmt.Sprintf(" %d %.40q", len(data), data)
+			line += fmt.Sprintf(" %d %.40q %x", len(data), data, crc32.ChecksumIEEE(data))
 			if entry.Stat.Nlink > 1 {
 				if links[entry.Stat.Ino] == "" {
 					links[entry.Stat.Ino] = entry.Path
@@ -97,6 +98,17 @@ func describe(t testing.TB, root string) []string {
 		return nil
 	}))
 	return lines
+}
+
+// same wants two trees to be equal, and says where they are not.
+func same(t testing.TB, what, wanted, found string) {
+	t.Helper()
+	want, got := describe(t, wanted), describe(t, found)
+	missing := slices.DeleteFunc(slices.Clone(want), func(line string) bool { return slices.Contains(got, line) })
+	extra := slices.DeleteFunc(slices.Clone(got), func(line string) bool { return slices.Contains(want, line) })
+	if !slices.Equal(want, got) {
+		t.Errorf("%s: wanted\n%.4000s\nfound\n%.4000s", what, strings.Join(missing, "\n"), strings.Join(extra, "\n"))
+	}
 }
 
 func TestTreeComesOutAsItWentIn(t *testing.T) {

@@ -104,24 +104,29 @@ func (e *extractor) create(parent int, name string, mode uint32) (int, error) {
 	}
 }
 
-// fill writes the content and then what a write would change.
+// fill writes the content and finishes the file.
 func (e *extractor) fill(fd int, header *tar.Header, content io.Reader) error {
 	written, err := e.copy(fd, content)
 	if err != nil {
 		return err
 	}
 	e.summary.Bytes += written
+	return e.finishFile(fd, mode(header), timespec(header))
+}
+
+// finishFile sets what a write would change.
+func (e *extractor) finishFile(fd int, mode uint32, when unix.Timespec) error {
 	if !e.owned {
 		if err := unix.Fchown(fd, e.options.UID, e.options.GID); err != nil {
 			return err
 		}
 	}
-	if mode(header)&e.umask != 0 {
-		if err := unix.Fchmod(fd, mode(header)); err != nil {
+	if mode&e.umask != 0 {
+		if err := unix.Fchmod(fd, mode); err != nil {
 			return err
 		}
 	}
-	return setTime(fd, timespec(header))
+	return setTime(fd, when)
 }
 
 // sparseFrom is the size from which on zeros are looked for.

@@ -155,33 +155,10 @@ func umask() uint32 {
 }
 
 func (e *extractor) entry(header *tar.Header, content io.Reader) error {
-	parts, err := split(header.Name)
-	if err != nil {
+	parts, err := e.admit(header)
+	if err != nil || len(parts) == 0 {
 		return err
 	}
-	if err := e.within(header, parts); err != nil {
-		return err
-	}
-	e.entries++
-	if header.Typeflag == tar.TypeXGlobalHeader {
-		return nil // no file
-	}
-	if len(parts) == 0 {
-		if header.Typeflag == tar.TypeDir {
-			e.root = &finished{mode: mode(header), time: timespec(header)}
-		}
-		return nil
-	}
-	if e.single && e.only == "" {
-		e.only = strings.Clone(parts[0])
-	}
-	if e.single && e.only != parts[0] {
-		return fmt.Errorf("the stream holds more than one file or directory: %w", errdefs.ErrInvalidArgument)
-	}
-	if e.leaves(parts) {
-		return nil
-	}
-	e.special(header)
 	switch header.Typeflag {
 	case tar.TypeDir:
 		return e.directory(header, parts)
@@ -200,6 +177,39 @@ func (e *extractor) entry(header *tar.Header, content io.Reader) error {
 	default:
 		return fmt.Errorf("entry of type %q: %w", header.Typeflag, errors.ErrUnsupported)
 	}
+}
+
+// admit takes the path of an entry apart, or refuses it. Without parts, there is
+// nothing to make.
+func (e *extractor) admit(header *tar.Header) ([]string, error) {
+	parts, err := split(header.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.within(header, parts); err != nil {
+		return nil, err
+	}
+	e.entries++
+	if header.Typeflag == tar.TypeXGlobalHeader {
+		return nil, nil // no file
+	}
+	if len(parts) == 0 {
+		if header.Typeflag == tar.TypeDir {
+			e.root = &finished{mode: mode(header), time: timespec(header)}
+		}
+		return nil, nil
+	}
+	if e.single && e.only == "" {
+		e.only = strings.Clone(parts[0])
+	}
+	if e.single && e.only != parts[0] {
+		return nil, fmt.Errorf("the stream holds more than one file or directory: %w", errdefs.ErrInvalidArgument)
+	}
+	if e.leaves(parts) {
+		return nil, nil
+	}
+	e.special(header)
+	return parts, nil
 }
 
 // base is how many directories of a path lie outside of what is extracted.

@@ -38,16 +38,12 @@ type PackOptions struct {
 // them, or Special. A file that shrinks while it is read is an error.
 func Pack(ctx context.Context, w io.Writer, root *os.File, options PackOptions) error {
 	buffered := bufio.NewWriterSize(w, 256<<10)
-	p := &packer{options: options, out: newWriter(buffered), links: map[inode]string{}, buffer: make([]byte, 128<<10)}
-	if options.Root {
-		if err := p.root(root); err != nil {
-			return fmt.Errorf("pack %s: %w", root.Name(), err)
-		}
-	}
-	if err := Walk(ctx, root, p.visit); err != nil {
+	out := newStreamer(buffered, options)
+	p := &packer{options: options, to: out, links: map[inode]string{}}
+	if err := p.tree(ctx, root); err != nil {
 		return fmt.Errorf("pack %s: %w", root.Name(), err)
 	}
-	if err := p.out.close(); err != nil {
+	if err := out.close(); err != nil {
 		return fmt.Errorf("pack %s: %w", root.Name(), err)
 	}
 	return buffered.Flush()
@@ -55,7 +51,7 @@ func Pack(ctx context.Context, w io.Writer, root *os.File, options PackOptions) 
 
 // PackFile writes one open regular file as a tar stream, under that name.
 func PackFile(w io.Writer, file *os.File, name string) error {
-	p := &packer{out: newWriter(w), buffer: make([]byte, 128<<10)}
+	out := newStreamer(w, PackOptions{})
 	var stat unix.Stat_t
 	if err := unix.Fstat(int(file.Fd()), &stat); err != nil {
 		return fmt.Errorf("look at %s: %w", file.Name(), err)
@@ -64,21 +60,39 @@ func PackFile(w io.Writer, file *os.File, name string) error {
 		return fmt.Errorf("%s is not a regular file: %w", file.Name(), unix.EINVAL)
 	}
 	h := header{kind: tar.TypeReg, name: name, mode: stat.Mode & 0o777, seconds: stat.Mtim.Sec, nanos: stat.Mtim.Nsec}
-	if err := p.content(h, stat.Size, file); err != nil {
+	if err := out.content(h, stat.Size, file); err != nil {
 		return fmt.Errorf("pack %s: %w", file.Name(), err)
 	}
-	return p.out.close()
+	return out.close()
 }
 
 // inode identifies a file that has more than one name.
 type inode struct{ device, number uint64 }
 
+// sink takes what a packer finds: a stream, or another tree.
+type sink interface {
+	// header takes what has no content.
+	header(h *header) error
+	// content takes a file from a reader.
+	content(h header, size int64, from io.Reader) error
+	// file takes a regular file of the tree.
+	file(h header, entry Entry) error
+}
+
+// packer goes through a tree and decides what of it goes along.
 type packer struct {
 	options PackOptions
-	out     *writer
+	to      sink
 	links   map[inode]string
-	buffer  []byte
-	bytes   int64
+}
+
+func (p *packer) tree(ctx context.Context, root *os.File) error {
+	if p.options.Root {
+		if err := p.root(root); err != nil {
+			return err
+		}
+	}
+	return Walk(ctx, root, p.visit)
 }
 
 func (p *packer) root(dir *os.File) error {
@@ -90,7 +104,7 @@ func (p *packer) root(dir *os.File) error {
 	if name == "" {
 		name = "./"
 	}
-	return p.out.header(&header{kind: tar.TypeDir, name: name, mode: p.mode(stat), seconds: stat.Mtim.Sec, nanos: stat.Mtim.Nsec})
+	return p.to.header(&header{kind: tar.TypeDir, name: name, mode: p.mode(stat), seconds: stat.Mtim.Sec, nanos: stat.Mtim.Nsec})
 }
 
 // mode is what the stream says of the permissions.
@@ -117,14 +131,14 @@ func (p *packer) visit(entry Entry) error {
 	switch kind {
 	case unix.S_IFDIR:
 		header.kind, header.name = tar.TypeDir, header.name+"/"
-		return p.out.header(&header)
+		return p.to.header(&header)
 	case unix.S_IFLNK:
 		target, err := readlink(entry)
 		if err != nil {
 			return err
 		}
 		header.kind, header.link = tar.TypeSymlink, target
-		return p.out.header(&header)
+		return p.to.header(&header)
 	case unix.S_IFREG:
 		return p.file(entry, header)
 	}
@@ -138,7 +152,7 @@ func (p *packer) visit(entry Entry) error {
 	case unix.S_IFBLK:
 		header.kind = tar.TypeBlock
 	}
-	return p.out.header(&header)
+	return p.to.header(&header)
 }
 
 func (p *packer) file(entry Entry, header header) error {
@@ -149,61 +163,44 @@ func (p *packer) file(entry Entry, header header) error {
 			return err
 		}
 		if replace {
-			return p.content(header, int64(len(content)), bytes.NewReader(content))
+			return p.to.content(header, int64(len(content)), bytes.NewReader(content))
 		}
 	}
 	if entry.Stat.Nlink > 1 {
 		id := inode{entry.Stat.Dev, entry.Stat.Ino}
 		if first, ok := p.links[id]; ok {
 			header.kind, header.link = tar.TypeLink, first
-			return p.out.header(&header)
+			return p.to.header(&header)
 		}
 		p.links[id] = header.name
 	}
-	// Not blocking: the name may be a FIFO by now.
-	fd, err := openat(entry.parent, entry.name, unix.O_RDONLY|unix.O_NONBLOCK)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ELOOP) {
-		return fmt.Errorf("%s was replaced while it was copied, try again: %w", entry.Path, err)
-	}
-	if err != nil {
-		return fmt.Errorf("open %s: %w", entry.Path, err)
-	}
-	defer func() { _ = unix.Close(fd) }()
-	var opened unix.Stat_t
-	if err := unix.Fstat(fd, &opened); err != nil {
-		return fmt.Errorf("look at %s: %w", entry.Path, err)
-	}
-	if opened.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fmt.Errorf("%s was replaced while it was copied, try again: %w", entry.Path, unix.EAGAIN)
-	}
-	return p.content(header, opened.Size, descriptor(fd))
+	return p.to.file(header, entry)
 }
 
-func (p *packer) content(header header, size int64, from io.Reader) error {
-	header.size = size
-	if err := p.out.header(&header); err != nil {
-		return err
+// openEntry opens a regular file of a walk, and says what it is by now.
+func openEntry(parent int, name, path string) (fd int, stat unix.Stat_t, err error) {
+	// Not blocking: the name may be a FIFO by now.
+	fd, err = openat(parent, name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ELOOP) {
+		return -1, stat, fmt.Errorf("%s was replaced while it was copied, try again: %w", path, err)
 	}
-	for left := size; left > 0; {
-		n, err := from.Read(p.buffer[:min(left, int64(len(p.buffer)))])
-		if n == 0 && (err == nil || errors.Is(err, io.EOF)) {
-			return fmt.Errorf("%s became shorter while it was copied, try again: %w", header.name, io.ErrUnexpectedEOF)
-		}
-		if n > 0 {
-			if err := p.out.write(p.buffer[:n]); err != nil {
-				return err
-			}
-			left -= int64(n)
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read %s: %w", header.name, err)
-		}
+	if err != nil {
+		return -1, stat, fmt.Errorf("open %s: %w", path, err)
 	}
-	p.bytes += size
-	if p.options.Done != nil {
-		p.options.Done(p.bytes)
+	if err = unix.Fstat(fd, &stat); err != nil {
+		err = fmt.Errorf("look at %s: %w", path, err)
+	} else if stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = fmt.Errorf("%s was replaced while it was copied, try again: %w", path, unix.EAGAIN)
 	}
-	return p.out.pad(size)
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, stat, err
+	}
+	return fd, stat, nil
+}
+
+func shrunk(path string) error {
+	return fmt.Errorf("%s became shorter while it was copied, try again: %w", path, io.ErrUnexpectedEOF)
 }
 
 func readlink(entry Entry) (string, error) {
@@ -213,24 +210,4 @@ func readlink(entry Entry) (string, error) {
 		return "", fmt.Errorf("read link %s: %w", entry.Path, err)
 	}
 	return string(buffer[:n]), nil
-}
-
-// descriptor reads a file without the cost of an os.File.
-type descriptor int
-
-// Read implements io.Reader.
-func (d descriptor) Read(p []byte) (int, error) {
-	for {
-		n, err := unix.Read(int(d), p)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return 0, err
-		case n == 0 && len(p) > 0:
-			return 0, io.EOF
-		default:
-			return n, nil
-		}
-	}
 }

@@ -86,28 +86,17 @@ func (s *sifter) run(ctx context.Context, r io.Reader) error {
 }
 
 func (s *sifter) entry(from *tar.Header, content io.Reader) error {
-	parts, err := split(from.Name)
-	if err != nil {
+	parts, err := s.admit(from)
+	if err != nil || len(parts) == 0 {
 		return err
 	}
-	if err := s.within(from, parts); err != nil {
-		return err
-	}
-	s.entries++
-	if from.Typeflag == tar.TypeXGlobalHeader || len(parts) == 0 || s.leaves(parts) {
-		return nil
-	}
-	name, err := s.rename(parts)
-	if err != nil {
-		return err
-	}
+	name := s.rename(parts)
 	if name == "" && from.Typeflag == tar.TypeDir {
 		return nil // what it holds has no name before it
 	}
 	if name == "" {
 		return fmt.Errorf("it is no directory: %w", errdefs.ErrInvalidArgument)
 	}
-	s.special(from)
 	to := header{
 		kind: from.Typeflag, name: name, mode: mode(from),
 		seconds: from.ModTime.Unix(), nanos: int64(from.ModTime.Nanosecond()),
@@ -143,17 +132,8 @@ func (s *sifter) entry(from *tar.Header, content io.Reader) error {
 }
 
 // rename is the path that an entry goes on under.
-func (s *sifter) rename(parts []string) (string, error) {
-	if s.single {
-		if s.only == "" {
-			s.only = strings.Clone(parts[0])
-		}
-		if s.only != parts[0] {
-			return "", fmt.Errorf("the stream holds more than one file or directory: %w", errdefs.ErrInvalidArgument)
-		}
-		parts = parts[1:]
-	}
-	return path.Join(s.name, path.Join(parts...)), nil
+func (s *sifter) rename(parts []string) string {
+	return path.Join(s.name, path.Join(parts[s.base():]...))
 }
 
 func (s *sifter) content(to *header, content io.Reader) error {
@@ -199,7 +179,7 @@ func (s *sifter) link(from *tar.Header) (target string, kept bool, err error) {
 	if len(parts) == 0 {
 		return "", false, ErrUnsafe
 	}
-	kept = s.options.Leave == nil || !s.leaves(parts)
+	kept = !s.leaves(parts) && (!s.single || parts[0] == s.only)
 	for i := range parts {
 		kept = kept && !s.links[strings.Join(parts[:i+1], "/")]
 	}
@@ -207,6 +187,5 @@ func (s *sifter) link(from *tar.Header) (target string, kept bool, err error) {
 		s.skip(from.Name, "hard link to what is left out")
 		return "", false, nil
 	}
-	target, err = s.rename(parts)
-	return target, err == nil, err
+	return s.rename(parts), true, nil
 }

@@ -21,6 +21,14 @@ type Provisioner struct {
 
 var _ backend.Provisioner = Provisioner{}
 
+// TreeTarget is a Target whose places are directories of this host: a tree goes
+// there without a stream.
+type TreeTarget interface {
+	// CopyTree copies the tree below from into the place. Owner and group of
+	// every entry become the bottle's.
+	CopyTree(ctx context.Context, place backend.Place, from *os.File, options archive.PackOptions) error
+}
+
 // Provision implements backend.Provisioner. The small things go in one after the
 // other, the working directory beside them.
 func (p Provisioner) Provision(ctx context.Context, plan *backend.Plan, target backend.Target) (promptPath string, err error) {
@@ -47,7 +55,8 @@ func (p Provisioner) Provision(ctx context.Context, plan *backend.Plan, target b
 	return promptPath, nil
 }
 
-// workTree streams the working directory from one end to the other.
+// workTree copies the working directory: straight where the target can, else as a
+// stream.
 func (p Provisioner) workTree(ctx context.Context, tree *backend.WorkTree, target backend.Target) error {
 	root, err := tree.Root().Open(".")
 	if err != nil {
@@ -57,6 +66,9 @@ func (p Provisioner) workTree(ctx context.Context, tree *backend.WorkTree, targe
 	options := packOptions(ctx, tree)
 	if p.Progress != nil {
 		options.Done = func(done int64) { p.Progress.Bytes("copy working directory", done, tree.Bytes) }
+	}
+	if direct, ok := target.(TreeTarget); ok {
+		return direct.CopyTree(ctx, backend.PlaceWorkspace, root, options)
 	}
 	return stream(ctx, func(w io.Writer) error {
 		return archive.Pack(ctx, w, root, options)

@@ -10,29 +10,53 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/containerd/errdefs"
 )
 
-// hostTarget extracts into the directories that are bound into the bottle.
+// hostTarget fills the directories that are bound into the bottle.
 type hostTarget struct {
 	places places
 	user   user
 }
 
-var _ backend.Target = hostTarget{}
+var (
+	_ backend.Target       = hostTarget{}
+	_ provision.TreeTarget = hostTarget{}
+)
 
 // Extract implements backend.Target.
 func (t hostTarget) Extract(ctx context.Context, place backend.Place, tar io.Reader) error {
-	if place.Path() == "" {
-		return fmt.Errorf("extract into %q: no such place: %w", place, errdefs.ErrInvalidArgument)
-	}
-	dir, err := os.Open(t.places.place(place))
+	dir, err := t.open(place)
 	if err != nil {
-		return fmt.Errorf("open place: %w", err)
+		return fmt.Errorf("extract into place: %w", err)
 	}
 	defer func() { _ = dir.Close() }()
-	_, err = archive.Extract(ctx, dir, tar, archive.Options{UID: int(t.user.host), GID: int(t.user.host)})
+	_, err = archive.Extract(ctx, dir, tar, t.options())
 	return err
+}
+
+// CopyTree implements provision.TreeTarget.
+func (t hostTarget) CopyTree(ctx context.Context, place backend.Place, from *os.File, options archive.PackOptions) error {
+	dir, err := t.open(place)
+	if err != nil {
+		return fmt.Errorf("copy into place: %w", err)
+	}
+	defer func() { _ = dir.Close() }()
+	_, err = archive.Copy(ctx, from, dir, options, t.options())
+	return err
+}
+
+// open opens a place. The caller closes it.
+func (t hostTarget) open(place backend.Place) (*os.File, error) {
+	if place.Path() == "" {
+		return nil, fmt.Errorf("%q: no such place: %w", place, errdefs.ErrInvalidArgument)
+	}
+	return os.Open(t.places.place(place))
+}
+
+func (t hostTarget) options() archive.Options {
+	return archive.Options{UID: int(t.user.host), GID: int(t.user.host)}
 }
 
 // writeBaseline notes what the workspace holds before claude comes. From then on
