@@ -92,7 +92,7 @@ the credential for the Anthropic API never enters it.`,
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no hints")
 	root.AddCommand(
 		a.startCommand(), a.listCommand(), a.infoCommand(), a.initCommand(), a.editCommand(),
-		a.copyCommand(), a.egressCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
+		a.copyCommand(), a.withSystem(a.diffCommand()), a.egressCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
 	)
 	return root
 }

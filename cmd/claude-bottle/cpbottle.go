@@ -24,19 +24,13 @@ type copied interface {
 	close()
 }
 
-// finder is a backend.Keeper, as far as copies need one.
-type finder interface {
-	Find(ctx context.Context, name string) (*backend.Work, error)
-	Take(ctx context.Context, work *backend.Work) (release func(), err error)
-}
-
 // openCopied reaches a running bottle, or takes a kept one.
 func (a *application) openCopied(ctx context.Context, name string, options work.CopyOptions) (copied, error) {
 	opened, err := a.openBackend(ctx, backend.NoProgress{})
 	if err != nil {
 		return nil, err
 	}
-	keeper, ok := opened.(finder)
+	keeper, ok := opened.(backend.Keeper)
 	locator, also := opened.(backend.Locator)
 	if !ok || !also {
 		return nil, errors.Join(fmt.Errorf("find bottle %s: this backend can't: %w", backend.Printable(name), errdefs.ErrNotImplemented), opened.Close())

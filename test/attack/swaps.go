@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -136,4 +138,22 @@ func many(args []string) {
 		}
 	}
 	report("many", nil)
+}
+
+// system changes files of the image in the directory of the first argument, and then
+// waits for the end of its input.
+func system(args []string) {
+	if len(args) < 1 {
+		report("system", fmt.Errorf("a directory is wanted"))
+		return
+	}
+	at := func(name string) string { return filepath.Join(args[0], name) }
+	report("add", os.WriteFile(at("added"), []byte("added"), 0o600))
+	report("make", os.Mkdir(at("made"), 0o700))
+	report("link", os.Symlink("added\x1b[2J", at("made/link")))
+	report("delete", os.Remove(at("deleted")))
+	report("replace", errors.Join(os.Remove(at("replaced")), os.WriteFile(at("replaced"), []byte("the agent's"), 0o600)))
+	report("temporary", os.WriteFile("/tmp/temporary", nil, 0o600))
+	report("done", os.WriteFile("/workspace/done", nil, 0o600))
+	_, _ = io.Copy(io.Discard, os.Stdin)
 }

@@ -155,7 +155,7 @@ func nasty(t testing.TB, root string) {
 	}
 }
 
-// TestCopiesOfARunningBottle is one bottle and all that is copied out of it and into
+// TestT13_CopiesOfABottle is one bottle and all that is copied out of it and into
 // it, and then out of what is kept of it.
 func TestT13_CopiesOfABottle(t *testing.T) {
 	for _, runtime := range bottletest.Runtimes() {
@@ -365,12 +365,12 @@ func special(t *testing.T, s *shell) {
 
 // bombs are refused without a trace, the source stays, and the memory is bounded.
 func bombs(t *testing.T, s *shell) {
-	bottletest.Contains(t, s.does("cd /workspace && ./attack deep deep && ./attack many many 6000"), "deep: done", "many: done")
+	bottletest.Contains(t, s.does("cd /workspace && ./attack deep deep && ./attack many many 3000"), "deep: done", "many: done")
 	s.does("truncate -s 1024G /workspace/sparse; mkdir big; dd if=/dev/urandom of=big/file bs=1M count=40; ln -s file big/link")
 	home := filepath.Join(s.Cwd, "bomb")
 	for name, args := range map[string][]string{
 		"sparse": {"copied:sparse", home}, "deep": {"copied:deep", home},
-		"many": {"--max-entries", "5000", "copied:many", home}, "big": {"--max-size", "32Mi", "copied:big", home},
+		"many": {"--max-entries", "1000", "copied:many", home}, "big": {"--max-size", "32Mi", "copied:big", home},
 	} {
 		begin := time.Now()
 		r, peak := s.measured(append([]string{"cp", "--quiet"}, args...))
@@ -387,7 +387,7 @@ func bombs(t *testing.T, s *shell) {
 		}
 		t.Logf("%s is refused after %s, at %d KiB", name, time.Since(begin).Round(time.Millisecond), peak)
 	}
-	bottletest.Contains(t, s.does("ls -d /workspace/sparse /workspace/deep/d /workspace/many/5999 /workspace/big/file"), "sparse", "deep/d", "many/5999", "big/file")
+	bottletest.Contains(t, s.does("ls -d /workspace/sparse /workspace/deep/d /workspace/many/2999 /workspace/big/file"), "sparse", "deep/d", "many/2999", "big/file")
 	s.does("rm -rf /workspace/sparse /workspace/deep /workspace/many")
 }
 
@@ -435,6 +435,22 @@ func diskFull(t *testing.T, s *shell) {
 	}
 }
 
+// endless begins a copy that is still at work whenever it is ended.
+func (s *shell) endless(home string, flags ...string) (command *exec.Cmd, stderr *bytes.Buffer) {
+	s.TB.Helper()
+	s.does("truncate -s 900G /workspace/endless")
+	command, stderr = s.Command(append(append([]string{"cp", "--quiet", "--max-size", "1024Gi"}, flags...), "copied:endless", home)...), new(bytes.Buffer)
+	command.Stderr = stderr
+	if err := command.Start(); err != nil {
+		s.TB.Fatal(err)
+	}
+	bottletest.Eventually(s.TB, "the copy has begun", func() bool {
+		found, _ := filepath.Glob(filepath.Join(s.Cwd, ".claude-bottle-*/tree/endless"))
+		return len(found) == 1
+	})
+	return command, stderr
+}
+
 // stopped stops all of the bottle in the middle of a copy.
 func stopped(t *testing.T, s *shell) {
 	ctx := namespaces.WithNamespace(t.Context(), bottletest.Namespace)
@@ -446,20 +462,8 @@ func stopped(t *testing.T, s *shell) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The content is endless: the copy is at work when it ends.
 	home := filepath.Join(s.Cwd, "endless")
-	s.does("truncate -s 900G /workspace/endless")
-	defer s.does("rm /workspace/endless")
-	command := s.Command("cp", "--quiet", "--max-size", "1024Gi", "--stall", "2s", "copied:endless", home)
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	bottletest.Eventually(t, "the copy has begun", func() bool {
-		found, _ := filepath.Glob(filepath.Join(s.Cwd, ".claude-bottle-*/tree/endless"))
-		return len(found) == 1
-	})
+	command, stderr := s.endless(home, "--stall", "2s")
 	if err := task.Pause(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -476,14 +480,7 @@ func stopped(t *testing.T, s *shell) {
 	}
 	s.noStage(s.Cwd)
 	// So does a signal.
-	command = s.Command("cp", "--quiet", "--max-size", "1024Gi", "copied:endless", home)
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	bottletest.Eventually(t, "the copy has begun", func() bool {
-		found, _ := filepath.Glob(filepath.Join(s.Cwd, ".claude-bottle-*/tree/endless"))
-		return len(found) == 1
-	})
+	command, _ = s.endless(home)
 	_ = command.Process.Signal(syscall.SIGINT)
 	_ = command.Wait()
 	if code := command.ProcessState.ExitCode(); code != 130 {
@@ -495,10 +492,16 @@ func stopped(t *testing.T, s *shell) {
 // kept copies from what is left of the bottle, and to it.
 func kept(t *testing.T, s *shell) {
 	s.does("mkdir -p /home/claude/notes; echo note > /home/claude/notes/n; ln -s /etc out; ln -s ../.. up")
+	// The bottle goes in the middle of a copy.
+	home := filepath.Join(s.Cwd, "from-kept")
+	command, stderr := s.endless(home)
 	s.end()
+	if err := command.Wait(); err == nil || command.ProcessState.ExitCode() != 1 {
+		t.Errorf("T17: it ends with %v: %s", command.ProcessState, stderr)
+	}
+	s.noStage(s.Cwd)
 	state := only(t, s.Root, s.name)
 	handle := s.name + "@" + filepath.Base(state)[len(s.name)+1:]
-	home := filepath.Join(s.Cwd, "from-kept")
 	s.cp(0, handle+":nasty", home)
 	if got, want := described(t, home), described(t, filepath.Join(s.Cwd, "nasty")); got != want {
 		t.Errorf("there is\n%s\nwant\n%s", got, want)
