@@ -84,6 +84,7 @@ e2e: root build ## Run whole stories with the built programs
 .PHONY: chaos
 chaos: root build ## Kill things at every step and look what is left
 	@hack/test.sh chaos
+	@CLAUDE_BOTTLE_RACE=10000000 go test -count=1 -timeout 0 -v -run '^TestT14_NothingIsReadOrWritten' ./archive
 
 .PHONY: soak
 soak: root build ## Start and end bottles for a long time (SOAK=1h)

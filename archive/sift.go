@@ -74,14 +74,28 @@ func (s *sifter) run(ctx context.Context, r io.Reader) error {
 		case errors.Is(err, io.EOF) && cut:
 			return fmt.Errorf("read tar stream: its end is missing: %w", io.ErrUnexpectedEOF)
 		case errors.Is(err, io.EOF):
-			_, err := io.Copy(io.Discard, io.LimitReader(buffered, maxPadding))
-			return err
+			return s.finish(buffered)
 		case err != nil:
 			return fmt.Errorf("read tar stream: %w", notTar(magic, err))
 		}
 		if err := s.entry(entry, stream); err != nil {
 			return extracting(entry.Name, err)
 		}
+	}
+}
+
+// finish reads what may follow the end: only then its writer says that it is whole.
+func (s *sifter) finish(rest io.Reader) error {
+	n, err := io.CopyN(io.Discard, rest, maxPadding+1)
+	switch {
+	case n > maxPadding:
+		return fmt.Errorf("read tar stream: %w", breach("bytes after its end", maxPadding))
+	case !errors.Is(err, io.EOF):
+		return fmt.Errorf("read tar stream: %w", err)
+	case s.single && s.only == "":
+		return fmt.Errorf("nothing came: %w", errdefs.ErrInvalidArgument)
+	default:
+		return nil
 	}
 }
 

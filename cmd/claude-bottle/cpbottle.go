@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,23 +29,29 @@ func (a *application) openCopied(ctx context.Context, name string, options work.
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = opened.Close() }()
 	keeper, ok := opened.(backend.Keeper)
 	locator, also := opened.(backend.Locator)
 	if !ok || !also {
-		return nil, errors.Join(fmt.Errorf("find bottle %s: this backend can't: %w", backend.Printable(name), errdefs.ErrNotImplemented), opened.Close())
+		return nil, fmt.Errorf("find bottle %s: this backend can't: %w", backend.Printable(name), errdefs.ErrNotImplemented)
+	}
+	// A bottle that runs is seen at once; Find waits for one that may be dying.
+	if where, err := locator.Locate(ctx, name); err == nil && where.Phase == backend.PhaseRunning {
+		if client, err := supervise.Connect(ctx, where.Run); err == nil {
+			return &runningCopied{client, options}, nil
+		}
 	}
 	found, err := keeper.Find(ctx, name)
 	if err != nil {
-		return nil, errors.Join(err, opened.Close())
+		return nil, err
 	}
 	if !found.Running {
 		release, err := keeper.Take(ctx, found)
 		if err != nil {
-			return nil, errors.Join(err, opened.Close())
+			return nil, err
 		}
-		return &keptCopied{found, options, func() { release(); _ = opened.Close() }}, nil
+		return &keptCopied{found, options, release}, nil
 	}
-	defer func() { _ = opened.Close() }()
 	where, err := locator.Locate(ctx, found.ID.Name)
 	if err != nil {
 		return nil, err
