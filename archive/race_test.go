@@ -57,7 +57,7 @@ func TestT14_NothingIsReadOrWrittenThroughASwappedName(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	base, err := os.MkdirTemp("/dev/shm", "race")
+	base, err := os.MkdirTemp("/dev/shm", "race") //nolint:usetesting // in memory, where names are swapped fast
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(base) })
 	inside, canary, source := filepath.Join(base, "inside"), filepath.Join(base, "canary"), t.TempDir()
