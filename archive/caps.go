@@ -35,11 +35,19 @@ func HomeCaps() Caps {
 	return Caps{Bytes: 256 << 30, Entries: 5_000_000, Depth: 256, Name: 4096, Held: 32 << 20}
 }
 
+// CopyCaps are for what a user copies.
+func CopyCaps(bytes int64, entries int) Caps {
+	return Caps{Bytes: bytes, Entries: entries, Depth: maxDepth, Name: 4096, Held: 32 << 20}
+}
+
 // Skipped is something of a stream that was left out.
 type Skipped struct {
 	Path string
 	Kind string // what it is: "FIFO", "extended attributes"
 }
+
+// String implements fmt.Stringer. The path is quoted.
+func (s Skipped) String() string { return fmt.Sprintf("%q (%s)", s.Path, s.Kind) }
 
 // maxSkipped bounds the entries that are named.
 const maxSkipped = 1000
@@ -50,6 +58,23 @@ func (e *extractor) skip(name, kind string) {
 	if len(e.summary.Skipped) < maxSkipped {
 		e.summary.Skipped = append(e.summary.Skipped, Skipped{Path: strings.Clone(name[:min(len(name), 4096)]), Kind: kind})
 	}
+}
+
+// leaves says that an entry is left out, and names what it lies in, once.
+func (e *extractor) leaves(parts []string) bool {
+	if e.options.Leave == nil {
+		return false
+	}
+	for i := min(e.base(), len(parts)); i < len(parts); i++ {
+		if kind := e.options.Leave(parts[i]); kind != "" {
+			if left := strings.Join(parts[:i+1], "/"); left != e.left {
+				e.left = left
+				e.skip(left, kind)
+			}
+			return true
+		}
+	}
+	return false
 }
 
 // within checks an entry before anything is made of it.

@@ -67,7 +67,7 @@ func (e *extractor) finish(done finished) error {
 	if err := unix.Fchmod(fd, done.mode); err != nil {
 		return err
 	}
-	return unix.UtimesNanoAt(fd, "", []unix.Timespec{done.time, done.time}, unix.AT_EMPTY_PATH)
+	return setTime(fd, done.time)
 }
 
 func (e *extractor) file(header *tar.Header, parts []string, content io.Reader) error {
@@ -126,8 +126,7 @@ func (e *extractor) finishFile(fd int, mode uint32, when unix.Timespec) error {
 			return err
 		}
 	}
-	// An empty path means the descriptor itself.
-	return unix.UtimesNanoAt(fd, "", []unix.Timespec{when, when}, unix.AT_EMPTY_PATH)
+	return setTime(fd, when)
 }
 
 // sparseFrom is the size from which on zeros are looked for.

@@ -23,6 +23,9 @@ type Options struct {
 	UID, GID int
 	Caps     Caps
 	Symlinks Symlinks
+	// Leave says why an entry of that name is left out, with all below it, or "".
+	// nil leaves nothing out.
+	Leave func(name string) string
 }
 
 // Summary is what came out of a stream.
@@ -130,6 +133,8 @@ type extractor struct {
 	// single says that all lies below one name, which is only.
 	single bool
 	only   string
+	// left is the last path that Leave has spoken against.
+	left string
 }
 
 // umask is what the process takes off the mode of new files. Where it can't be
@@ -200,6 +205,9 @@ func (e *extractor) admit(header *tar.Header) ([]string, error) {
 	}
 	if e.single && e.only != parts[0] {
 		return nil, fmt.Errorf("the stream holds more than one file or directory: %w", errdefs.ErrInvalidArgument)
+	}
+	if e.leaves(parts) {
+		return nil, nil
 	}
 	e.special(header)
 	return parts, nil

@@ -156,7 +156,7 @@ func (s *stage) result(e *extractor) (dir *os.File, name string, err error) {
 		err = unix.Fchown(fd, e.options.UID, e.options.GID)
 	}
 	if err == nil && e.root != nil {
-		err = unix.UtimesNanoAt(fd, "", []unix.Timespec{e.root.time, e.root.time}, unix.AT_EMPTY_PATH)
+		err = setTime(fd, e.root.time)
 	}
 	return s.dir, treeName, err
 }

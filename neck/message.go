@@ -24,6 +24,9 @@ const (
 	KindSession Kind = "session" // to inside: run a command
 	KindNames   Kind = "names"   // to inside: a new table of names
 	KindFence   Kind = "fence"   // to inside: try what must be closed, and what must be open
+	KindPack    Kind = "pack"    // to inside: files as a tar stream
+	KindUnpack  Kind = "unpack"  // to inside: a tar stream becomes files
+	KindList    Kind = "list"    // to inside: what the root file system holds
 
 	KindSSHAgent Kind = "ssh-agent" // from inside: a connection to the SSH agent
 )
@@ -36,6 +39,21 @@ type Request struct {
 	Session *SessionRequest `json:"session,omitempty"`
 	Names   *Names          `json:"names,omitempty"`
 	Fence   *FenceRequest   `json:"fence,omitempty"`
+	Files   *FilesRequest   `json:"files,omitempty"`
+}
+
+// FilesRequest says which files are packed or unpacked. It is answered as a
+// session is, by a command that PID 1 is itself: the stream is its input or its
+// output, and only its exit says that it was whole.
+type FilesRequest struct {
+	// Path is the absolute path of what is packed, or of where it is unpacked.
+	Path string `json:"path"`
+	// Name is what the one thing in a stream that is unpacked is called in a
+	// directory; "" puts what it holds there.
+	Name string `json:"name,omitempty"`
+	// Bytes and Entries bound what is unpacked.
+	Bytes   int64 `json:"bytes,omitempty"`
+	Entries int   `json:"entries,omitempty"`
 }
 
 // FenceRequest says what to try: a host that must be refused, and one that must

@@ -57,6 +57,8 @@ var classes = []struct {
 	{"unavailable", errdefs.ErrUnavailable},
 	{"resource exhausted", errdefs.ErrResourceExhausted},
 	{"not implemented", errdefs.ErrNotImplemented},
+	{"already exists", errdefs.ErrAlreadyExists},
+	{"failed precondition", errdefs.ErrFailedPrecondition},
 }
 
 func classOf(err error) string {

@@ -22,9 +22,9 @@ func CopyIn(ctx context.Context, hostPath, bottlePath string, target backend.Tar
 	if strings.HasSuffix(bottlePath, "/") {
 		bottlePath += filepath.Base(hostPath)
 	}
-	place, below, err := placeOf(bottlePath)
+	place, below, err := PlaceOf(bottlePath)
 	if err != nil {
-		return err
+		return fmt.Errorf("copy in: %w", err)
 	}
 	source, err := os.OpenFile(hostPath, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -53,9 +53,9 @@ func CopyIn(ctx context.Context, hostPath, bottlePath string, target backend.Tar
 	return nil
 }
 
-// placeOf finds the place that a path of the bottle lies in, and the path below
-// it. The most specific place comes first.
-func placeOf(bottlePath string) (backend.Place, string, error) {
+// PlaceOf finds the place that a path of the bottle lies in, and the path below
+// it: the most specific place. One that lies in none is an InvalidArgument error.
+func PlaceOf(bottlePath string) (backend.Place, string, error) {
 	clean := path.Clean(bottlePath)
 	for _, place := range []backend.Place{backend.PlaceWorkspace, backend.PlaceSSH, backend.PlaceClaude, backend.PlaceHome} {
 		if clean == place.Path() {
@@ -65,5 +65,5 @@ func placeOf(bottlePath string) (backend.Place, string, error) {
 			return place, below, nil
 		}
 	}
-	return "", "", fmt.Errorf("copy in: %s lies neither below %s nor below %s: %w", bottlePath, backend.WorkspacePath, backend.HomePath, errdefs.ErrInvalidArgument)
+	return "", "", fmt.Errorf("%s lies neither below %s nor below %s: %w", bottlePath, backend.WorkspacePath, backend.HomePath, errdefs.ErrInvalidArgument)
 }

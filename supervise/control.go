@@ -84,7 +84,7 @@ func (s *supervisor) fromClient(ctx context.Context, request neck.Request, strea
 		err = s.ready(ctx, stream)
 	case kindDown:
 		err = s.down(ctx, stream)
-	case neck.KindSession:
+	case neck.KindSession, neck.KindPack, neck.KindUnpack, neck.KindList:
 		err = s.session(ctx, request, stream)
 	case kindFollow:
 		err = s.follow(ctx, stream)

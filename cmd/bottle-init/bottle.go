@@ -80,6 +80,8 @@ func (b *bottle) fromHost(ctx context.Context, request neck.Request, stream neck
 		}
 		_ = stream.Accept()
 		_ = stream.Close()
+	case neck.KindPack, neck.KindUnpack, neck.KindList:
+		b.files(ctx, request, stream)
 	case neck.KindSession:
 		b.session(ctx, request.Session, stream)
 	default:

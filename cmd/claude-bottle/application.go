@@ -92,7 +92,7 @@ the credential for the Anthropic API never enters it.`,
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no hints")
 	root.AddCommand(
 		a.startCommand(), a.listCommand(), a.infoCommand(), a.initCommand(), a.editCommand(),
-		a.resumeCommand(), a.forkCommand(), a.fetchCommand(), a.mergeCommand(), a.removeCommand(), a.gcCommand(),
+		a.resumeCommand(), a.forkCommand(), a.copyCommand(), a.withSystem(a.diffCommand()), a.fetchCommand(), a.mergeCommand(), a.removeCommand(), a.gcCommand(),
 		a.egressCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
 	)
 	return root

@@ -2,9 +2,11 @@ package integration
 
 import (
 	"archive/tar"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,12 +29,16 @@ func image(t *testing.T, u *bottletest.User, name string, files map[string]strin
 			t.Fatal(err)
 		}
 	}
-	for path, content := range files {
+	for _, path := range slices.Sorted(maps.Keys(files)) { // a directory comes before what it holds
+		content := files[path]
 		header := &tar.Header{Typeflag: tar.TypeReg, Name: path, Mode: 0o755}
 		if path == "usr/local/bin/claude" && content == "" {
 			header.Mode = 0o644
 		}
 		data := []byte(content)
+		if strings.HasSuffix(path, "/") { // a directory for everybody
+			header.Typeflag, header.Mode, data = tar.TypeDir, 0o777, nil
+		}
 		if content == "attack" {
 			if data, err = os.ReadFile(attack); err != nil {
 				t.Fatal(err)
