@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,6 +113,9 @@ func (x *exchange) close() {
 // clear removes the staging directory with all that is in it.
 func (x *exchange) clear() error {
 	x.close()
+	if _, err := x.dest.root.Lstat(x.journal.Staging); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err := x.dest.root.RemoveAll(x.journal.Staging); err != nil {
 		return fmt.Errorf("remove %s: %w", x.journal.Staging, err)
 	}

@@ -224,7 +224,11 @@ func (d *decision) merge(ctx context.Context) (_ *Step, conflict string, err err
 	case err != nil:
 		return nil, "", err
 	}
-	return d.make(Merge, merged), "", nil
+	step := d.make(Merge, merged)
+	if same, err := d.hostIs(ctx, merged, modeFile); err != nil || same && step.executable == (d.host.Mode&0o100 != 0) {
+		return nil, "", err // all of it is there already
+	}
+	return step, "", nil
 }
 
 // merge writes what git merge-file makes of the three files. A conflict is an error.

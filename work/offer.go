@@ -211,7 +211,7 @@ func (o *Offer) Drop(step *Step) {
 	o.Steps = slices.DeleteFunc(o.Steps, func(other *Step) bool { return other == step })
 }
 
-// Close lets go, and removes the contents that were read.
+// Close lets go, and removes the contents that were read. It is idempotent.
 func (o *Offer) Close() {
 	if o.view != nil {
 		o.view.Close()
@@ -222,6 +222,7 @@ func (o *Offer) Close() {
 	if o.area != nil {
 		o.area.close()
 	}
+	o.view, o.dest, o.area = nil, nil, nil
 }
 
 // save notes that what was applied, and what was the same already, is at home.
