@@ -65,11 +65,11 @@ func Against(ctx context.Context, one, other *backend.Work) (_ *View, err error)
 func untouched(a, b *View) func(path string) bool {
 	first, err := readBase(a.work)
 	if err != nil {
-		first = map[string]kept{}
+		first = map[string]content{}
 	}
 	second, err := readBase(b.work)
 	if err != nil {
-		second = map[string]kept{}
+		second = map[string]content{}
 	}
 	there := func(view *View, path string) bool {
 		state, ok := view.was[path]
@@ -85,7 +85,7 @@ func untouched(a, b *View) func(path string) bool {
 // sameFile compares what two trees have at the path of a change, which is of the
 // same type in both.
 func sameFile(ctx context.Context, a, b *tree, change *Change) (bool, error) {
-	if change.Mode == modeLink {
+	if change.Mode == gitLink {
 		one, err := a.readlink(change.Path)
 		other, otherErr := b.readlink(change.Path)
 		return one == other, errors.Join(err, otherErr)
@@ -103,5 +103,5 @@ func sameFile(ctx context.Context, a, b *tree, change *Change) (bool, error) {
 		return false, err
 	}
 	defer func() { _ = other.Close() }()
-	return sameContent(ctx, one, other)
+	return sameBytes(ctx, one, other)
 }

@@ -96,7 +96,7 @@ func (w *baseWriter) entry(entry archive.Entry) error {
 	if entry.Path == ".git" || strings.HasSuffix(entry.Path, "/.git") {
 		return archive.ErrSkip
 	}
-	kept := kept{mode: entry.Stat.Mode, size: entry.Stat.Size, seconds: entry.Stat.Mtim.Sec, nanos: entry.Stat.Mtim.Nsec}
+	kept := content{mode: entry.Stat.Mode, size: entry.Stat.Size, seconds: entry.Stat.Mtim.Sec, nanos: entry.Stat.Mtim.Nsec}
 	switch entry.Kind() {
 	case unix.S_IFLNK:
 		target, err := w.tree.Readlink(entry.Path)
@@ -120,7 +120,7 @@ func (w *baseWriter) entry(entry archive.Entry) error {
 }
 
 // copy keeps a copy of a file, unless it is too large or changes meanwhile.
-func (w *baseWriter) copy(path string, kept *kept) (there bool, err error) {
+func (w *baseWriter) copy(path string, kept *content) (there bool, err error) {
 	from, err := w.tree.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return false, nil //nolint:nilerr // gone meanwhile, or nobody may read it: not at hand

@@ -33,8 +33,8 @@ const (
 	keptLink = "link" // the target itself
 )
 
-// kept is how the content of one file that went in is kept.
-type kept struct {
+// content is how the content of one file that went in is kept.
+type content struct {
 	kind           string
 	mode           uint32
 	size           int64
@@ -42,13 +42,13 @@ type kept struct {
 	reference      string
 }
 
-func (k kept) line(path string) string {
+func (k content) line(path string) string {
 	return fmt.Sprintf("%s %o %d %d.%09d %s %s", k.kind, k.mode, k.size, k.seconds, k.nanos, strconv.Quote(k.reference), strconv.Quote(path))
 }
 
 // matches says that it is the very content that the workspace had: a file that
 // changed between the two copies has another time.
-func (k kept) matches(past archive.Past) bool {
+func (k content) matches(past archive.Past) bool {
 	if k.mode&unix.S_IFMT != past.Kind() {
 		return false
 	}
@@ -59,14 +59,14 @@ func (k kept) matches(past archive.Past) bool {
 	return k.size == past.Size && k.seconds == past.Seconds && sameNanos
 }
 
-var objectName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
+var objectID = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 // readBase reads the index of what went in. One that is missing, or not whole, is
 // empty: then nothing is at hand.
-func readBase(work *backend.Work) (map[string]kept, error) {
+func readBase(work *backend.Work) (map[string]content, error) {
 	file, err := os.Open(filepath.Join(work.Path(backend.StateBase), baseIndex))
 	if errors.Is(err, fs.ErrNotExist) {
-		return map[string]kept{}, nil
+		return map[string]content{}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read what went in: %w", err)
@@ -75,8 +75,8 @@ func readBase(work *backend.Work) (map[string]kept, error) {
 	return parseBase(file)
 }
 
-func parseBase(r io.Reader) (map[string]kept, error) {
-	all := map[string]kept{}
+func parseBase(r io.Reader) (map[string]content, error) {
+	all := map[string]content{}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 16*unix.PathMax)
 	if !lines.Scan() || lines.Text() != baseHeader {
@@ -101,7 +101,7 @@ func parseBase(r io.Reader) (map[string]kept, error) {
 	return nil, errors.New("read what went in: the index is not whole")
 }
 
-func parseKept(line string) (path string, k kept, err error) {
+func parseKept(line string) (path string, k content, err error) {
 	garbled := fmt.Errorf("read what went in: a line is garbled")
 	fields := strings.SplitN(line, " ", 5)
 	if len(fields) != 5 {
@@ -123,7 +123,7 @@ func parseKept(line string) (path string, k kept, err error) {
 		return "", k, garbled
 	}
 	switch _, err := strconv.ParseUint(k.reference, 10, 31); {
-	case k.kind == keptBlob && objectName.MatchString(k.reference), k.kind == keptFile && err == nil, k.kind == keptLink:
+	case k.kind == keptBlob && objectID.MatchString(k.reference), k.kind == keptFile && err == nil, k.kind == keptLink:
 		return path, k, nil
 	default:
 		return "", k, garbled

@@ -28,9 +28,9 @@ const (
 
 // Modes, as git writes them.
 const (
-	modeFile       = "100644"
-	modeExecutable = "100755"
-	modeLink       = "120000"
+	gitFile       = "100644"
+	gitExecutable = "100755"
+	gitLink       = "120000"
 )
 
 const workspacePrefix = backend.WorkspacePath + "/"
@@ -90,13 +90,13 @@ func Changes(ctx context.Context, work *backend.Work) ([]Change, error) {
 func modeOf(mode uint32) string {
 	switch {
 	case mode&unix.S_IFMT == unix.S_IFLNK:
-		return modeLink
+		return gitLink
 	case mode&unix.S_IFMT != unix.S_IFREG:
 		return ""
 	case mode&0o100 != 0:
-		return modeExecutable
+		return gitExecutable
 	default:
-		return modeFile
+		return gitFile
 	}
 }
 

@@ -64,7 +64,7 @@ type decision struct {
 
 func (d *decision) make(action Action, content string) *Step {
 	step := &Step{Change: *d.change, Action: action, number: d.number, content: content, old: d.host}
-	step.executable = d.change.Mode == modeExecutable
+	step.executable = d.change.Mode == gitExecutable
 	if d.host != nil && d.change.OldMode == d.change.Mode { // not the bottle's doing
 		step.executable = d.host.Mode&0o100 != 0
 	}
@@ -125,7 +125,7 @@ func (d *decision) threeWay(ctx context.Context) (_ *Step, conflict string, err 
 		return nil, "", err
 	}
 	step := d.make(Write, d.after)
-	sameBit := step.executable == (d.host.Mode&0o100 != 0) || change.Mode == modeLink
+	sameBit := step.executable == (d.host.Mode&0o100 != 0) || change.Mode == gitLink
 	switch {
 	case change.Kind == Deleted && likeBefore:
 		return d.make(Remove, ""), "", nil
@@ -135,7 +135,7 @@ func (d *decision) threeWay(ctx context.Context) (_ *Step, conflict string, err 
 		return nil, "the bottle removed it, and it was changed there", nil
 	case likeAfter && sameBit:
 		return nil, "", nil
-	case likeAfter, change.Kind == ModeOnly && modeOf(d.host.Mode) != modeLink:
+	case likeAfter, change.Kind == ModeOnly && modeOf(d.host.Mode) != gitLink:
 		if sameBit {
 			return nil, "", nil
 		}
@@ -146,7 +146,7 @@ func (d *decision) threeWay(ctx context.Context) (_ *Step, conflict string, err 
 		return nil, "there is another file of that name there", nil
 	case !change.before:
 		return nil, noteBefore, nil
-	case modeOf(d.host.Mode) == modeLink || change.Mode == modeLink || change.OldMode == modeLink:
+	case modeOf(d.host.Mode) == gitLink || change.Mode == gitLink || change.OldMode == gitLink:
 		return nil, "it was changed at both ends, and one is a link", nil
 	}
 	return d.merge(ctx)
@@ -154,8 +154,8 @@ func (d *decision) threeWay(ctx context.Context) (_ *Step, conflict string, err 
 
 // hostIs says whether the file at the destination holds what a file here does.
 func (d *decision) hostIs(ctx context.Context, path, mode string) (bool, error) {
-	if isLink := modeOf(d.host.Mode) == modeLink; isLink || mode == modeLink {
-		if !isLink || mode != modeLink {
+	if isLink := modeOf(d.host.Mode) == gitLink; isLink || mode == gitLink {
+		if !isLink || mode != gitLink {
 			return false, nil
 		}
 		there, err := d.offer.dest.readlink(d.change.Path)
@@ -179,7 +179,7 @@ func (d *decision) hostIs(ctx context.Context, path, mode string) (bool, error) 
 		return false, err
 	}
 	defer func() { _ = there.Close() }()
-	return sameContent(ctx, here, until(ctx, there))
+	return sameBytes(ctx, here, until(ctx, there))
 }
 
 // merge joins what both ends did to a text.
@@ -225,7 +225,7 @@ func (d *decision) merge(ctx context.Context) (_ *Step, conflict string, err err
 		return nil, "", err
 	}
 	step := d.make(Merge, merged)
-	if same, err := d.hostIs(ctx, merged, modeFile); err != nil || same && step.executable == (d.host.Mode&0o100 != 0) {
+	if same, err := d.hostIs(ctx, merged, gitFile); err != nil || same && step.executable == (d.host.Mode&0o100 != 0) {
 		return nil, "", err // all of it is there already
 	}
 	return step, "", nil

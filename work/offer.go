@@ -75,7 +75,7 @@ type Step struct {
 // the offer.
 func Prepare(ctx context.Context, work *backend.Work, target Target) (_ *Offer, err error) {
 	o := &Offer{work: work, explicit: target.Into != ""}
-	if o.Into, err = destination(work, target.Into); err != nil {
+	if o.Into, err = resolveInto(work, target.Into); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -115,8 +115,8 @@ func Prepare(ctx context.Context, work *backend.Work, target Target) (_ *Offer, 
 	return o, o.decide(ctx, before, after)
 }
 
-// destination finds the directory, which must be no bottle's.
-func destination(work *backend.Work, given string) (string, error) {
+// resolveInto finds the directory, which must be no bottle's.
+func resolveInto(work *backend.Work, given string) (string, error) {
 	if given == "" {
 		if work.Plan == nil || work.Plan.Workspace == nil {
 			return "", fmt.Errorf("%s has no directory that it came from: name one with --into DIR: %w", work.Handle(), errdefs.ErrFailedPrecondition)
@@ -166,7 +166,7 @@ func (o *Offer) inspect(after *side) {
 		why := ""
 		if !change.after {
 			why = change.Note
-		} else if change.Mode == modeLink {
+		} else if change.Mode == gitLink {
 			target, err := os.Readlink(after.path(number))
 			if err != nil {
 				why = noteReplaced

@@ -15,7 +15,7 @@ func (p *programs) why(change *Change, head []byte) string {
 	switch {
 	case change.Kind == Deleted:
 		return ""
-	case change.Mode == modeExecutable && change.OldMode != modeExecutable:
+	case change.Mode == gitExecutable && change.OldMode != gitExecutable:
 		return "it can be executed from now on"
 	case string(head) == "#!":
 		return "it is a script"

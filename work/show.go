@@ -36,7 +36,7 @@ func (o *Offer) Show(ctx context.Context, w io.Writer, step *Step) error {
 
 // showNew puts the new file to where it is compared.
 func (o *Offer) showNew(ctx context.Context, step *Step, to *side) error {
-	if step.Mode == modeLink {
+	if step.Mode == gitLink {
 		target, err := os.Readlink(step.content)
 		if err != nil {
 			return err

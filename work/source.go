@@ -75,7 +75,7 @@ func (s treeSource) fetch(ctx context.Context, changes []*Change, wanted []int, 
 // one fetches a file, which must still be of that mode's type: what was decided
 // about a file does not hold for a link.
 func (s treeSource) one(ctx context.Context, path, mode string, to *side, number int) (note string, err error) {
-	if mode == modeLink {
+	if mode == gitLink {
 		target, err := s.tree.readlink(path)
 		if errors.Is(err, unix.EINVAL) {
 			return "", errReplaced
@@ -98,7 +98,7 @@ func (s treeSource) one(ctx context.Context, path, mode string, to *side, number
 		return noteLarge, nil
 	}
 	permissions := os.FileMode(0o644)
-	if mode == modeExecutable {
+	if mode == gitExecutable {
 		permissions = 0o755
 	}
 	return "", copyFile(ctx, file, to.path(number), permissions)
@@ -112,7 +112,7 @@ func openSide(path string) (*os.File, error) {
 // base is what went into a bottle.
 type base struct {
 	work  *backend.Work
-	index map[string]kept
+	index map[string]content
 	was   archive.Baseline
 }
 
@@ -148,10 +148,10 @@ func (b *base) equals(ctx context.Context, in *tree, path string) (bool, error) 
 		return false, err
 	}
 	defer func() { _ = copied.Close() }()
-	return sameContent(ctx, file, copied)
+	return sameBytes(ctx, file, copied)
 }
 
-func (b *base) file(kept kept) string {
+func (b *base) file(kept content) string {
 	return filepath.Join(b.work.Path(backend.StateBase), baseFiles, kept.reference)
 }
 
@@ -186,8 +186,8 @@ func until(ctx context.Context, r io.Reader) io.Reader {
 	})
 }
 
-// sameContent compares two files to their ends.
-func sameContent(ctx context.Context, a, b io.Reader) (bool, error) {
+// sameBytes compares two files to their ends.
+func sameBytes(ctx context.Context, a, b io.Reader) (bool, error) {
 	const chunk = 128 << 10
 	one, two := make([]byte, chunk), make([]byte, chunk)
 	for ctx.Err() == nil {
@@ -233,7 +233,7 @@ func (b *base) fetch(ctx context.Context, changes []*Change, wanted []int, to *s
 	return b.fetchBlobs(ctx, changes, blobs, to, absent)
 }
 
-func (b *base) copyKept(ctx context.Context, kept kept, to string) error {
+func (b *base) copyKept(ctx context.Context, kept content, to string) error {
 	file, err := os.Open(b.file(kept))
 	if err != nil {
 		return err

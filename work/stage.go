@@ -76,7 +76,7 @@ func (x *exchange) stageOne(ctx context.Context, step *Step) (_ *identity, err e
 		uid, gid = step.old.UID, step.old.GID
 	}
 	name := newName(step.number)
-	if step.Mode == modeLink {
+	if step.Mode == gitLink {
 		target, err := os.Readlink(step.content)
 		if err != nil {
 			return nil, err
@@ -126,7 +126,7 @@ func (x *exchange) stageFile(ctx context.Context, step *Step, name string, uid, 
 // right to execute it, without what gives another one's rights.
 func newMode(step *Step) os.FileMode {
 	mode := os.FileMode(0o644)
-	if step.old != nil && modeOf(step.old.Mode) != modeLink {
+	if step.old != nil && modeOf(step.old.Mode) != gitLink {
 		mode = os.FileMode(step.old.Mode & 0o777)
 	}
 	switch {

@@ -46,7 +46,7 @@ func Open(ctx context.Context, work *backend.Work) (_ *View, err error) {
 	index, err := readBase(work)
 	if err != nil {
 		v.Notes = append(v.Notes, err.Error())
-		index = map[string]kept{}
+		index = map[string]content{}
 	}
 	base := &base{work: work, index: index, was: v.was}
 	v.before, v.after = base, treeSource{tree: v.now}
@@ -204,7 +204,7 @@ func (v *View) noteRuns() {
 	}
 	for _, change := range v.changes {
 		var head []byte
-		if change.after && change.Mode != modeLink && change.Kind != ModeOnly {
+		if change.after && change.Mode != gitLink && change.Kind != ModeOnly {
 			head = v.head(change.Path)
 		}
 		change.Runs = known.why(change, head)
