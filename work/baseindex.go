@@ -59,7 +59,7 @@ func (k content) matches(past archive.Past) bool {
 	return k.size == past.Size && k.seconds == past.Seconds && sameNanos
 }
 
-var blobName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
+var gitName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 // readBase reads the index of what went in. One that is missing, or not whole, is
 // empty: then nothing is at hand.
@@ -123,7 +123,7 @@ func parseKept(line string) (path string, k content, err error) {
 		return "", k, garbled
 	}
 	switch _, err := strconv.ParseUint(k.reference, 10, 31); {
-	case k.kind == keptBlob && blobName.MatchString(k.reference), k.kind == keptFile && err == nil, k.kind == keptLink:
+	case k.kind == keptBlob && gitName.MatchString(k.reference), k.kind == keptFile && err == nil, k.kind == keptLink:
 		return path, k, nil
 	default:
 		return "", k, garbled
