@@ -130,7 +130,10 @@ func (b *bottle) baseline() {
 	defer func() { _ = root.Close() }()
 	taken, err := archive.TakeBaseline(b.Context(), root)
 	must(b.T, err)
-	must(b.T, writeSynced(b.work.Path(backend.StateBaseline), taken))
+	file, err := os.Create(b.work.Path(backend.StateBaseline))
+	must(b.T, err)
+	must(b.T, taken.Write(file))
+	must(b.T, file.Close())
 }
 
 // changes are the kinds and paths, with notes.
