@@ -203,7 +203,7 @@ func TestT18_SwappedWhileItIsRead(t *testing.T) {
 		}
 	})
 	seen := 0
-	for range 60 {
+	for range 25 {
 		view, err := Open(t.Context(), b.work)
 		if err != nil {
 			continue // it says that it changes

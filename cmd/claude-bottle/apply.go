@@ -115,10 +115,20 @@ func printReview(w io.Writer, offer *work.Offer) error {
 	}
 	fmt.Fprintf(&b, "Into %s: %d files, %d of them run by themselves; %d are the same already, %d refused, %d in conflict\n",
 		backend.Printable(offer.Into), len(offer.Steps), running, len(offer.Same), len(offer.Refused), len(offer.Conflicts))
+	var plain, refused, conflicts []string
 	for _, step := range offer.Steps {
 		if step.Runs == "" {
-			fmt.Fprintf(&b, "  %-7s %s%s\n", step.Action, work.Quote(step.Path), sizeOf(step))
+			plain = append(plain, fmt.Sprintf("  %-7s %s%s", step.Action, work.Quote(step.Path), sizeOf(step)))
 		}
+	}
+	for _, each := range offer.Refused {
+		refused = append(refused, fmt.Sprintf("- refused %s: %s", work.Quote(each.Path), each.Note))
+	}
+	for _, each := range offer.Conflicts {
+		conflicts = append(conflicts, fmt.Sprintf("- conflict %s: %s", work.Quote(each.Path), each.Note))
+	}
+	for _, list := range [][]string{plain, refused, conflicts} {
+		printFirst(&b, list)
 	}
 	if running > 0 {
 		b.WriteString("These run by themselves:\n")
@@ -128,14 +138,20 @@ func printReview(w io.Writer, offer *work.Offer) error {
 			fmt.Fprintf(&b, "! %-7s %s%s: %s\n", step.Action, work.Quote(step.Path), sizeOf(step), step.Runs)
 		}
 	}
-	for _, refused := range offer.Refused {
-		fmt.Fprintf(&b, "- refused %s: %s\n", work.Quote(refused.Path), refused.Note)
-	}
-	for _, conflict := range offer.Conflicts {
-		fmt.Fprintf(&b, "- conflict %s: %s\n", work.Quote(conflict.Path), conflict.Note)
-	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printFirst prints the first lines of a list and counts the rest. What runs by
+// itself is never cut, and stands at the end.
+func printFirst(b *strings.Builder, list []string) {
+	const shown = 200
+	for _, line := range list[:min(shown, len(list))] {
+		b.WriteString(line + "\n")
+	}
+	if rest := len(list) - shown; rest > 0 {
+		fmt.Fprintf(b, "  ... and %d more: diff --name-only has all\n", rest)
+	}
 }
 
 func sizeOf(step *work.Step) string {
