@@ -34,7 +34,7 @@ const gitIndex = ".git/index"
 // was cut or changed is never taken for what went in.
 const (
 	baselineName    = "claude-bottle baseline "
-	baselineVersion = "1"
+	baselineVersion = "2"
 	baselineEnd     = "sha256 "
 )
 
@@ -46,8 +46,8 @@ type Baseline map[string]string
 const StateDirectory = "dir"
 
 // TakeBaseline notes what the tree holds: of each file its type and mode, size,
-// inode and change time. The change time is the kernel's own: no program inside
-// can set it back.
+// inode, change time and modification time. The change time is the kernel's own: no
+// program inside can set it back.
 func TakeBaseline(ctx context.Context, root *os.Root) (Baseline, error) {
 	dir, err := root.Open(".")
 	if err != nil {
@@ -118,7 +118,7 @@ func state(entry Entry) string {
 		return StateDirectory
 	}
 	s := entry.Stat
-	return fmt.Sprintf("%o,%d,%d,%d.%09d", s.Mode, s.Size, s.Ino, s.Ctim.Sec, s.Ctim.Nsec)
+	return fmt.Sprintf("%o,%d,%d,%d.%09d,%d.%09d", s.Mode, s.Size, s.Ino, s.Ctim.Sec, s.Ctim.Nsec, s.Mtim.Sec, s.Mtim.Nsec)
 }
 
 // Compare says how the tree differs from the baseline: what is new, changed or

@@ -34,7 +34,7 @@ func TestF24_ADamagedBaselineIsNeverTakenForAWholeOne(t *testing.T) {
 	refused("zeroes", make([]byte, len(whole)))
 	refused("garbage", bytes.Repeat([]byte("garbage \xff\n"), 100))
 	refused("one with a line more", append(bytes.Clone(whole), "dir \"more\"\n"...))
-	refused("one of a later version", bytes.Replace(whole, []byte("baseline 1\n"), []byte("baseline 2\n"), 1))
+	refused("one of a later version", bytes.Replace(whole, []byte("baseline 2\n"), []byte("baseline 3\n"), 1))
 	random := rand.New(rand.NewPCG(24, 1))
 	for range 2000 {
 		flipped := bytes.Clone(whole)
@@ -49,7 +49,7 @@ func TestF24_ALaterVersionOfABaselineIsNamed(t *testing.T) {
 	must(t, err)
 	defer func() { _ = root.Close() }()
 	_, err = archive.Compare(t.Context(), root, strings.NewReader("claude-bottle baseline 7\nwhatever\n"))
-	if err == nil || !strings.Contains(err.Error(), "version 7, known is 1") {
+	if err == nil || !strings.Contains(err.Error(), "version 7, known is 2") {
 		t.Errorf("it says: %v", err)
 	}
 }

@@ -293,9 +293,3 @@ func (e *extractor) pop(depth int) {
 }
 
 func (e *extractor) closeStack() { e.pop(1) } // the root is the caller's
-
-func mode(header *tar.Header) uint32 { return uint32(header.Mode) & 0o777 }
-
-func timespec(header *tar.Header) unix.Timespec {
-	return unix.Timespec{Sec: header.ModTime.Unix(), Nsec: int64(header.ModTime.Nanosecond())}
-}

@@ -70,7 +70,7 @@ func FuzzPack(f *testing.F) {
 	f.Add("\xff\nü/é\n a \nz>a", []byte{}, int64(1<<62))
 	f.Fuzz(func(t *testing.T, plan string, content []byte, when int64) {
 		from := memoryDir(t)
-		plant(from, plan, content, time.Unix(0, when))
+		grow(from, plan, content, time.Unix(0, when))
 		var stream bytes.Buffer
 		must(t, archive.Pack(t.Context(), &stream, open(t, from), archive.PackOptions{}))
 		streamed, copied := memoryDir(t), memoryDir(t)
@@ -83,9 +83,9 @@ func FuzzPack(f *testing.F) {
 	})
 }
 
-// plant makes one entry a line: a file, NAME>TARGET a hard link, NAME@TARGET a
+// grow makes one entry a line: a file, NAME>TARGET a hard link, NAME@TARGET a
 // symbolic one, NAME/ a directory. What can't be made is left out.
-func plant(root, plan string, content []byte, when time.Time) {
+func grow(root, plan string, content []byte, when time.Time) {
 	inside, err := os.OpenRoot(root)
 	if err != nil {
 		return

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"archive/tar"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -15,4 +16,10 @@ func setTime(fd int, when unix.Timespec) error {
 		return number
 	}
 	return nil
+}
+
+func mode(header *tar.Header) uint32 { return uint32(header.Mode) & 0o777 }
+
+func timespec(header *tar.Header) unix.Timespec {
+	return unix.Timespec{Sec: header.ModTime.Unix(), Nsec: int64(header.ModTime.Nanosecond())}
 }

@@ -13,6 +13,7 @@ const (
 	StateBaseline = "baseline"  // what the workspace held before claude came
 	StateSaved    = "saved"     // what of the workspace is at home by now, in the same form
 	StateBase     = "base"      // contents of what went in
+	StateApply    = "apply"     // an apply that is under way, or was cut
 	StateTips     = "tips"      // object names that the host has, one per line
 	StateCommits  = "commits"   // how many commits the bottle has counted beyond those
 )

@@ -20,14 +20,7 @@ type source struct {
 // planning; what has come since is judged by the same rules. release ends their
 // use.
 func sources(ctx context.Context, tree *backend.WorkTree) (_ []source, release func(), err error) {
-	main := &judge{git: newGitDirectories(tree.Root(), tree.Path, gitWhole), named: map[string]string{}, secrets: tree.IncludeSecrets, linked: len(tree.History) > 0}
-	for _, omission := range tree.Omitted {
-		main.named[omission.Path] = omission.Reason
-	}
-	main.git.move(tree.History)
-	if tree.Borrows && len(tree.History) == 0 {
-		main.git.packed = gitDirOf(tree)
-	}
+	main := judgeOf(tree)
 	list := []source{{tree.Root(), archive.PackOptions{Visit: main.visit, Content: (&content{tree: tree, git: main.git}).replacing(ctx)}}}
 	for i, judge := range historyJudges(*tree, tree.HistoryRoots()) {
 		list = append(list, source{tree.HistoryRoots()[i], archive.PackOptions{
@@ -42,6 +35,19 @@ func sources(ctx context.Context, tree *backend.WorkTree) (_ []source, release f
 		return nil, nil, err
 	}
 	return append(list, packed), release, nil
+}
+
+// judgeOf judges the working directory itself as was decided while planning.
+func judgeOf(tree *backend.WorkTree) *judge {
+	main := &judge{git: newGitDirectories(tree.Root(), tree.Path, gitWhole), named: map[string]string{}, secrets: tree.IncludeSecrets, linked: len(tree.History) > 0}
+	for _, omission := range tree.Omitted {
+		main.named[omission.Path] = omission.Reason
+	}
+	main.git.move(tree.History)
+	if tree.Borrows && len(tree.History) == 0 {
+		main.git.packed = gitDirOf(tree)
+	}
+	return main
 }
 
 // historyJudges are for the directories that .git is put together from.

@@ -21,21 +21,31 @@ const maxAnswer = 1024
 // before the question does not count. Without a terminal it is an error; the end
 // of the input is no.
 func (t *Terminal) Confirm(ctx context.Context, out io.Writer, question string) (bool, error) {
+	answer, err := t.Answer(ctx, out, question)
+	return err == nil && (answer == "y" || answer == "yes"), err
+}
+
+// Answer asks a question and returns the answer, in lower case and without spaces
+// around it. What was typed before the question does not count. Without a terminal
+// it is an error; the end of the input is an empty answer.
+func (t *Terminal) Answer(ctx context.Context, out io.Writer, question string) (string, error) {
 	if !t.isTTY {
-		return false, errNoTerminal
+		return "", errNoTerminal
 	}
 	if err := flush(t.in); err != nil {
-		return false, fmt.Errorf("throw away typed-ahead input: %w", err)
+		return "", fmt.Errorf("throw away typed-ahead input: %w", err)
 	}
 	if _, err := io.WriteString(out, question); err != nil {
-		return false, fmt.Errorf("ask: %w", err)
+		return "", fmt.Errorf("ask: %w", err)
 	}
 	answer, err := t.line(ctx)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, err
+	if errors.Is(err, io.EOF) {
+		return "", nil
 	}
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return err == nil && (answer == "y" || answer == "yes"), nil
+	if err != nil {
+		return "", err
+	}
+	return strings.ToLower(strings.TrimSpace(answer)), nil
 }
 
 // line reads one line, or until ctx ends.

@@ -45,6 +45,9 @@ func Open(in, out *os.File) (*Terminal, error) {
 
 func isTTY(file *os.File) bool { return file != nil && term.IsTerminal(int(file.Fd())) }
 
+// Is says that what a program writes there is obeyed by a terminal.
+func Is(file interface{ Fd() uintptr }) bool { return term.IsTerminal(int(file.Fd())) }
+
 // IsTerminal says that there is somebody to talk to.
 func (t *Terminal) IsTerminal() bool { return t.isTTY }
 

@@ -23,7 +23,7 @@ const module = "github.com/claude-bottle/claude-bottle/"
 var mayImport = map[string][]string{
 	"archive":            {},
 	"backend":            {},
-	"backend/containerd": {"archive", "backend", "neck", "oci", "provision", "runtime", "supervise", "work"},
+	"backend/containerd": {"archive", "backend", "neck", "oci", "provision", "runtime", "supervise", "work", "work/change"},
 	"cmd/bottle-init":    {"archive", "neck"},
 	"cmd/claude-bottle":  {"*"},
 	"egress":             {"backend", "leaks"},
@@ -37,7 +37,10 @@ var mayImport = map[string][]string{
 	"runtime":            {"backend", "oci"},
 	"supervise":          {"archive", "backend", "egress", "leaks", "neck"},
 	"terminal":           {"backend"},
-	"work":               {"archive", "backend", "hostgit"},
+	"work":               {"archive", "backend", "hostgit", "work/ledger"},
+	"work/change":        {"archive", "backend", "hostgit", "work/ledger"},
+	"work/fetch":         {"archive", "backend", "hostgit", "work", "work/ledger"},
+	"work/ledger":        {"archive", "backend"},
 }
 
 // onlyIn says which rooms may import a foreign package, and why nobody else.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/work/ledger"
 )
 
 // Carry notes for a copy of a bottle's workspace what went in and what came home, as
@@ -16,11 +17,11 @@ import (
 // in the original up to then counts as unsaved in the copy, too. Of an original whose
 // notes can't be read everything does.
 func Carry(ctx context.Context, from, to *backend.Work) error {
-	now, err := TakeMark(ctx, from)
+	now, err := ledger.Now(ctx, from)
 	if err != nil {
 		return err
 	}
-	copied, err := TakeMark(ctx, to)
+	copied, err := ledger.Now(ctx, to)
 	if err != nil {
 		return err
 	}
@@ -32,7 +33,7 @@ func Carry(ctx context.Context, from, to *backend.Work) error {
 		if err != nil {
 			return nil //nolint:nilerr // as unknown as the original
 		}
-		if err := writeSynced(to.Path(name), carried(known, now.files, copied.files).Write); err != nil {
+		if err := ledger.WriteFile(to.Path(name), carried(known, now, copied).Write); err != nil {
 			return fmt.Errorf("carry %s over: %w", name, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/work/ledger"
 )
 
 func TestACopyHasTheSameUnsavedWork(t *testing.T) {
@@ -16,11 +17,11 @@ func TestACopyHasTheSameUnsavedWork(t *testing.T) {
 	put(t, from, "gone", "1")
 	note(t, from)
 	put(t, from, "home", "changed and fetched")
-	mark, err := TakeMark(t.Context(), from)
+	mark, err := ledger.Now(t.Context(), from)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Save(from, mark, func(path string) bool { return path == "home" }); err != nil {
+	if err := ledger.Settle(from, mark, func(path string) bool { return path == "home" }); err != nil {
 		t.Fatal(err)
 	}
 	put(t, from, "file", "changed")

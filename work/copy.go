@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/archive"
+	"github.com/claude-bottle/claude-bottle/hostgit"
 	"github.com/containerd/errdefs"
 )
 
@@ -63,7 +64,7 @@ func (o CopyOptions) home() archive.Options {
 	options := archive.Options{Caps: archive.CopyCaps(o.Bytes, o.Entries), Symlinks: archive.SymlinksInside}
 	if !o.Git {
 		options.Leave = func(name string) string {
-			if isGit(name) {
+			if hostgit.MeansRepository(name) {
 				return "a repository of the bottle's"
 			}
 			return ""

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/archive"
+	"github.com/claude-bottle/claude-bottle/hostgit"
 	"github.com/containerd/errdefs"
 )
 
@@ -162,7 +163,7 @@ func TestT19_NamesThatGitTakesForARepository(t *testing.T) {
 		".git": true, ".GIT": true, ".Git ": true, ".git.": true, "git~1": true, ".g\u200cit": true, ".git\ufeff": true, ".git::$INDEX_ALLOCATION": true,
 		".gitignore": false, "git": false, "x.git": false, ".github": false, "": false,
 	} {
-		if got := isGit(name); got != want {
+		if got := hostgit.MeansRepository(name); got != want {
 			t.Errorf("%q: %v", name, got)
 		}
 	}

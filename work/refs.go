@@ -16,6 +16,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/work/ledger"
 	"golang.org/x/sys/unix"
 )
 
@@ -180,7 +181,7 @@ func WriteTips(ctx context.Context, work *backend.Work) error {
 		names = append(names, ref.Object)
 	}
 	slices.Sort(names)
-	err = writeSynced(work.Path(backend.StateTips), func(w io.Writer) error {
+	err = ledger.WriteFile(work.Path(backend.StateTips), func(w io.Writer) error {
 		buffered := bufio.NewWriter(w)
 		for _, name := range slices.Compact(names) {
 			_, _ = buffered.WriteString(name + "\n") // said by Flush

@@ -14,6 +14,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/work/ledger"
 )
 
 // maxNamed bounds the files and refs that are named.
@@ -48,7 +49,7 @@ func look(ctx context.Context, work *backend.Work, unsaved *backend.Unsaved) err
 		return fmt.Errorf("open workspace: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	known, err := readSaved(work)
+	known, err := ledger.Saved(work)
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func CountCommits(work *backend.Work, moved []Ref) (argv []string, stdin io.Read
 
 // NoteCommits keeps the answer for as long as the refs stay where they are.
 func NoteCommits(work *backend.Work, moved []Ref, count int) error {
-	err := writeSynced(work.Path(backend.StateCommits), func(w io.Writer) error {
+	err := ledger.WriteFile(work.Path(backend.StateCommits), func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%d %s\n", count, fingerprint(moved))
 		return err
 	})

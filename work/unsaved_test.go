@@ -13,6 +13,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/work/ledger"
 )
 
 // kept is a state directory whose workspace is a repository of one commit.
@@ -62,7 +63,7 @@ func note(t *testing.T, work *backend.Work) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(writeSynced(work.Path(backend.StateBaseline), went.Write), WriteTips(t.Context(), work)); err != nil {
+	if err := errors.Join(ledger.WriteFile(work.Path(backend.StateBaseline), went.Write), WriteTips(t.Context(), work)); err != nil {
 		t.Fatal(err)
 	}
 }

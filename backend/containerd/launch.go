@@ -11,8 +11,10 @@ import (
 	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/claude-bottle/claude-bottle/runtime"
 	"github.com/claude-bottle/claude-bottle/supervise"
+	"github.com/claude-bottle/claude-bottle/work/change"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+	"golang.org/x/sync/errgroup"
 )
 
 // launch is one bottle on its way up.
@@ -221,9 +223,10 @@ func (l *launch) supervise(ctx context.Context) error {
 	return err
 }
 
-// provision fills the places and notes what they held before claude came. A
-// helper has nothing of its own to be filled or kept: claude never comes.
-func (l *launch) provision(ctx context.Context) (err error) {
+// provision fills the places and notes what they held before claude came. What
+// goes in is kept beside it for those who ask later what has changed. A helper has
+// nothing of its own to be filled or kept: claude never comes.
+func (l *launch) provision(ctx context.Context) error {
 	if l.helps != nil {
 		return nil
 	}
@@ -231,7 +234,15 @@ func (l *launch) provision(ctx context.Context) (err error) {
 		return l.provisionAgain(ctx)
 	}
 	target := hostTarget{places: l.places, user: l.user}
-	if l.promptPath, err = (provision.Provisioner{Progress: l.backend.options.Progress}).Provision(ctx, l.plan, target); err != nil {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		l.promptPath, err = (provision.Provisioner{Progress: l.backend.options.Progress}).Provision(groupCtx, l.plan, target)
+		return err
+	})
+	if tree := l.plan.Workspace; tree != nil && !l.plan.Discard {
+		group.Go(func() error { return change.WriteBase(groupCtx, l.state, tree, provision.Goes(tree)) })
+	}
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	return l.noteWhatWentIn(ctx)

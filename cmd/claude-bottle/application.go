@@ -75,6 +75,8 @@ the credential for the Anthropic API never enters it.`,
   claude-bottle start claude --cwd          # let it work on a copy of this directory
   claude-bottle start claude -- -p "hello"  # without a terminal
   claude-bottle list
+  claude-bottle diff claude                 # what it has changed
+  claude-bottle apply claude                # put that onto your files
   claude-bottle cleanup`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -92,7 +94,8 @@ the credential for the Anthropic API never enters it.`,
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no hints")
 	root.AddCommand(
 		a.startCommand(), a.listCommand(), a.infoCommand(), a.initCommand(), a.editCommand(),
-		a.resumeCommand(), a.forkCommand(), a.copyCommand(), a.withSystem(a.diffCommand()), a.fetchCommand(), a.mergeCommand(), a.removeCommand(), a.gcCommand(),
+		a.resumeCommand(), a.forkCommand(), a.copyCommand(), a.withSystem(a.diffCommand()), a.applyCommand(),
+		a.fetchCommand(), a.mergeCommand(), a.removeCommand(), a.gcCommand(),
 		a.egressCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
 	)
 	return root

@@ -12,7 +12,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/manifest"
-	"github.com/claude-bottle/claude-bottle/work"
+	"github.com/claude-bottle/claude-bottle/work/fetch"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
@@ -98,7 +98,7 @@ yours to run: claude-bottle never changes your branches or files by git.`,
 }
 
 // fetch finds the bottle and brings its work home.
-func (a *application) fetch(ctx context.Context, name string, flags *fetchFlags) (*work.Fetched, error) {
+func (a *application) fetch(ctx context.Context, name string, flags *fetchFlags) (*fetch.Fetched, error) {
 	most, err := manifest.ParseSize(flags.maxSize)
 	if err != nil || most <= 0 {
 		return nil, usageError{fmt.Errorf("--max-size %s: a size such as 4Gi is wanted", backend.Printable(flags.maxSize))}
@@ -126,16 +126,16 @@ func (a *application) fetch(ctx context.Context, name string, flags *fetchFlags)
 		if err != nil {
 			return nil, fmt.Errorf("find working directory: %w", err)
 		}
-		into = work.Into(found, cwd)
+		into = fetch.Into(found, cwd)
 	}
 	if into, err = filepath.Abs(into); err != nil {
 		return nil, fmt.Errorf("find %s: %w", flags.into, err)
 	}
-	return work.Fetch(ctx, keeper, found, work.FetchOptions{Into: into, MaxSize: most, Progress: progress})
+	return fetch.Fetch(ctx, keeper, found, fetch.Options{Into: into, MaxSize: most, Progress: progress})
 }
 
 // printFetched lists what came, as git fetch does.
-func printFetched(w io.Writer, fetched *work.Fetched) {
+func printFetched(w io.Writer, fetched *fetch.Fetched) {
 	_, _ = fmt.Fprintf(w, "From bottle %s into %s\n", fetched.Handle, backend.Printable(fetched.Repository))
 	line := func(flag, what, from, to, note string) {
 		_, _ = fmt.Fprintln(w, backend.Printable(strings.TrimRight(fmt.Sprintf(" %s %-17s %-12s -> %s%s", flag, what, from, to, note), " ")))
@@ -143,7 +143,7 @@ func printFetched(w io.Writer, fetched *work.Fetched) {
 	for _, ref := range fetched.Refs {
 		from := strings.TrimPrefix(strings.TrimPrefix(ref.Name, "heads/"), "tags/")
 		switch ref.How {
-		case work.RefNew:
+		case fetch.RefNew:
 			what := "[new branch]"
 			switch {
 			case strings.HasPrefix(ref.Name, "tags/"):
@@ -152,9 +152,9 @@ func printFetched(w io.Writer, fetched *work.Fetched) {
 				what = "[new ref]"
 			}
 			line("*", what, from, ref.Ref, "")
-		case work.RefForth:
+		case fetch.RefForth:
 			line(" ", ref.Old[:8]+".."+ref.New[:8], from, ref.Ref, "")
-		case work.RefForced:
+		case fetch.RefForced:
 			line("+", ref.Old[:7]+"..."+ref.New[:7], from, ref.Ref, " (forced update)")
 		default:
 			line("=", "[up to date]", from, ref.Ref, "")
@@ -183,7 +183,7 @@ func printFetched(w io.Writer, fetched *work.Fetched) {
 }
 
 // hint says what can be done next.
-func (a *application) hint(fetched *work.Fetched) {
+func (a *application) hint(fetched *fetch.Fetched) {
 	if fetched.Left > 0 {
 		a.say("claude-bottle cp %s:/workspace/PATH . takes such files", fetched.Handle)
 	}
@@ -199,7 +199,7 @@ func (a *application) hint(fetched *work.Fetched) {
 
 // mergeFrom is what is to be merged: the branch that was asked for, else the one
 // that is checked out in the bottle, else the commit that is.
-func mergeFrom(fetched *work.Fetched, asked string) (string, error) {
+func mergeFrom(fetched *fetch.Fetched, asked string) (string, error) {
 	wanted := fetched.Branch
 	switch {
 	case asked != "":

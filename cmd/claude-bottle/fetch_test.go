@@ -5,16 +5,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claude-bottle/claude-bottle/work"
+	"github.com/claude-bottle/claude-bottle/work/fetch"
 )
 
 const object = "0123456789012345678901234567890123456789"
 
 func TestT25_WhatCameIsPrintedWithoutTheBottlesSequences(t *testing.T) {
-	fetched := &work.Fetched{
+	fetched := &fetch.Fetched{
 		Name: "lamp", Handle: "lamp@00001", Repository: "/tmp/a b\x1b[2J",
-		Refs:    []work.FetchedRef{{Name: "heads/main", Ref: "refs/bottle/lamp/heads/main", New: object, How: work.RefNew}},
-		Skipped: []work.SkippedRef{{Name: "heads/\x1b]0;owned\x07", Reason: "its name holds what can't be shown"}},
+		Refs:    []fetch.Ref{{Name: "heads/main", Ref: "refs/bottle/lamp/heads/main", New: object, How: fetch.RefNew}},
+		Skipped: []fetch.Skipped{{Name: "heads/\x1b]0;owned\x07", Reason: "its name holds what can't be shown"}},
 		Nested:  []string{"dir\x1b[31m"},
 		Left:    12, LeftPaths: []string{"file\x9b31m", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"},
 	}
@@ -31,10 +31,10 @@ func TestT25_WhatCameIsPrintedWithoutTheBottlesSequences(t *testing.T) {
 }
 
 func TestTheCommandThatMergesCanBeCopied(t *testing.T) {
-	ref := func(name string) work.FetchedRef {
-		return work.FetchedRef{Name: name, Ref: "refs/bottle/lamp/" + name, New: object}
+	ref := func(name string) fetch.Ref {
+		return fetch.Ref{Name: name, Ref: "refs/bottle/lamp/" + name, New: object}
 	}
-	fetched := &work.Fetched{Name: "lamp", Handle: "lamp", Branch: "refs/bottle/lamp/heads/main", Refs: []work.FetchedRef{
+	fetched := &fetch.Fetched{Name: "lamp", Handle: "lamp", Branch: "refs/bottle/lamp/heads/main", Refs: []fetch.Ref{
 		ref("heads/main"), ref("heads/side"), ref("heads/a;touch${IFS}x"), ref("heads/$(id)"), ref("HEAD"), ref("uncommitted"),
 	}}
 	for asked, want := range map[string]string{
@@ -48,7 +48,7 @@ func TestTheCommandThatMergesCanBeCopied(t *testing.T) {
 	if got, err := mergeFrom(fetched, ""); err != nil || got != "refs/bottle/lamp/HEAD" {
 		t.Errorf("detached: %q, %v", got, err)
 	}
-	if _, err := mergeFrom(&work.Fetched{Name: "lamp"}, ""); err == nil {
+	if _, err := mergeFrom(&fetch.Fetched{Name: "lamp"}, ""); err == nil {
 		t.Error("nothing can be merged")
 	}
 	if got := gitCommand("/a b'c", "merge", "x"); got != `git -C '/a b'\''c' merge x` {

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/terminal"
+	"github.com/claude-bottle/claude-bottle/work/change"
+	"github.com/containerd/errdefs"
+	"github.com/spf13/cobra"
+)
+
+// applyOptions are the flags of apply.
+type applyOptions struct {
+	name           string
+	paths          []string
+	into           string
+	yes            bool
+	includeAutorun bool
+	dryRun         bool
+}
+
+func (a *application) applyCommand() *cobra.Command {
+	var o applyOptions
+	command := &cobra.Command{
+		Use:   "apply NAME [flags] [PATH...]",
+		Short: "Put what a bottle has changed onto your files",
+		Long: `Put what a bottle has changed onto the files of the directory that it came from, or of
+another one. What you changed meanwhile is joined as git merge does; where that can't
+be nothing is written. The list is shown first. Files that run by themselves (hooks,
+tasks, build and editor files, instructions for agents, programs) are asked for one by
+one: --yes does not cover them, --include-autorun does. What lies in or looks like .git,
+links out of the tree, sockets and devices never come home this way.
+
+All files are written or none. Your git's index, branches and hooks are left alone.`,
+		Example: `  claude-bottle apply claude
+  claude-bottle apply claude src docs/guide.md
+  claude-bottle apply claude --dry-run
+  claude-bottle apply claude@k3x9p --into ../elsewhere --yes`,
+		Args:              atLeastOne("apply", "NAME"),
+		ValidArgsFunction: a.completeBottles,
+	}
+	flags := command.Flags()
+	flags.StringVar(&o.into, "into", "", "`directory` to change (default: the one that the bottle came from)")
+	flags.BoolVarP(&o.yes, "yes", "y", false, "apply without asking, but for files that run by themselves")
+	flags.BoolVar(&o.includeAutorun, "include-autorun", false, "files that run by themselves, too, without asking for each")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "show the list and change nothing")
+	command.RunE = func(command *cobra.Command, args []string) error {
+		ctx, release := signalled(command.Context())
+		defer release()
+		o.name, o.paths = args[0], args[1:]
+		return a.afterSignal(ctx, a.apply(ctx, o))
+	}
+	return command
+}
+
+var errNotApplied = fmt.Errorf("nothing was applied: only a yes on a terminal, or --yes, applies anything: %w", errdefs.ErrAborted)
+
+func (a *application) apply(ctx context.Context, o applyOptions) error {
+	opened, err := a.openBackend(ctx, backend.NoProgress{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	keeper, err := finderOf(opened)
+	if err != nil {
+		return err
+	}
+	held, release, err := holdWork(ctx, keeper, o.name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	offer, err := change.Prepare(ctx, held, change.Target{Into: o.into, Paths: o.paths})
+	if err != nil {
+		return err
+	}
+	defer offer.Close()
+	if err := printReview(a.err, offer); err != nil {
+		return err
+	}
+	if o.dryRun && len(offer.Conflicts) == 0 {
+		return nil
+	}
+	if len(offer.Conflicts) == 0 && len(offer.Steps) > 0 {
+		if err := a.agree(ctx, o, offer); err != nil {
+			return err
+		}
+	}
+	// With a conflict it says what to do, and changes nothing.
+	if err := offer.Apply(ctx); err != nil {
+		return err
+	}
+	if !a.quiet {
+		_, _ = fmt.Fprintf(a.err, "claude-bottle: %d files applied to %s\n", len(offer.Steps), backend.Printable(offer.Into))
+	}
+	return nil
+}
+
+// printReview is what the user says yes to.
+func printReview(w io.Writer, offer *change.Offer) error {
+	var b strings.Builder
+	for _, note := range offer.Notes {
+		fmt.Fprintf(&b, "%s\n", printableLines(note))
+	}
+	running := 0
+	for _, step := range offer.Steps {
+		if step.Runs != "" {
+			running++
+		}
+	}
+	fmt.Fprintf(&b, "Into %s: %d files, %d of them run by themselves; %d are the same already, %d refused, %d in conflict\n",
+		backend.Printable(offer.Into), len(offer.Steps), running, len(offer.Same), len(offer.Refused), len(offer.Conflicts))
+	var plain, refused, conflicts []string
+	for _, step := range offer.Steps {
+		if step.Runs == "" {
+			plain = append(plain, fmt.Sprintf("  %-7s %s%s", step.Action, change.Quote(step.Path), sizeOf(step)))
+		}
+	}
+	for _, each := range offer.Refused {
+		refused = append(refused, fmt.Sprintf("- refused %s: %s", change.Quote(each.Path), each.Note))
+	}
+	for _, each := range offer.Conflicts {
+		conflicts = append(conflicts, fmt.Sprintf("- conflict %s: %s", change.Quote(each.Path), each.Note))
+	}
+	for _, list := range [][]string{plain, refused, conflicts} {
+		printFirst(&b, list)
+	}
+	if running > 0 {
+		b.WriteString("These run by themselves:\n")
+	}
+	for _, step := range offer.Steps {
+		if step.Runs != "" {
+			fmt.Fprintf(&b, "! %-7s %s%s: %s\n", step.Action, change.Quote(step.Path), sizeOf(step), step.Runs)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// printFirst prints the first lines of a list and counts the rest. What runs by
+// itself is never cut, and stands at the end.
+func printFirst(b *strings.Builder, list []string) {
+	const shown = 200
+	for _, line := range list[:min(shown, len(list))] {
+		b.WriteString(line + "\n")
+	}
+	if rest := len(list) - shown; rest > 0 {
+		fmt.Fprintf(b, "  ... and %d more: diff --name-only has all\n", rest)
+	}
+}
+
+func sizeOf(step *change.Step) string {
+	if step.Action == change.Remove || step.Action == change.Chmod {
+		return ""
+	}
+	return " (" + backend.Bytes(step.Bytes) + ")"
+}
+
+// agree asks for what is not answered by flags. What runs by itself is asked for
+// file by file, and what is refused then is left out.
+func (a *application) agree(ctx context.Context, o applyOptions, offer *change.Offer) error {
+	tty, err := terminal.Open(a.in, a.out)
+	if err != nil {
+		return fmt.Errorf("open terminal: %w", err)
+	}
+	var running []*change.Step
+	for _, step := range offer.Steps {
+		if step.Runs != "" && !o.includeAutorun {
+			running = append(running, step)
+		}
+	}
+	if !tty.IsTerminal() {
+		switch {
+		case !o.yes:
+			return errNotApplied
+		case len(running) > 0:
+			return fmt.Errorf("nothing was applied: %d files run by themselves, such as %s, and --yes does not cover them: answer on a terminal, name other paths, or add --include-autorun: %w",
+				len(running), backend.Printable(running[0].Path), errdefs.ErrAborted)
+		}
+		return nil
+	}
+	for _, step := range running {
+		taken, err := a.agreeOne(ctx, tty, offer, step)
+		if err != nil {
+			return err
+		}
+		if !taken {
+			offer.Drop(step)
+		}
+	}
+	if o.yes || len(offer.Steps) == 0 {
+		return nil
+	}
+	agreed, err := tty.Confirm(ctx, a.err, fmt.Sprintf("apply these %d files? [y/N] ", len(offer.Steps)))
+	if err != nil {
+		return fmt.Errorf("%w (%w)", errNotApplied, err)
+	}
+	if !agreed {
+		return errNotApplied
+	}
+	return nil
+}
+
+// agreeOne asks for one file that runs by itself.
+func (a *application) agreeOne(ctx context.Context, tty *terminal.Terminal, offer *change.Offer, step *change.Step) (bool, error) {
+	question := fmt.Sprintf("%s %s, which runs by itself (%s)? [y/N/show/quit] ", step.Action, change.Quote(step.Path), step.Runs)
+	for {
+		answer, err := tty.Answer(ctx, a.err, question)
+		if err != nil {
+			return false, fmt.Errorf("%w (%w)", errNotApplied, err)
+		}
+		switch answer {
+		case "y", "yes":
+			return true, nil
+		case "q", "quit":
+			return false, errNotApplied
+		case "s", "show":
+			err := a.showPatch(a.err, func(w io.Writer) error { return offer.Show(ctx, w, step) })
+			if err != nil && !errors.Is(err, errdefs.ErrOutOfRange) {
+				return false, err
+			}
+			if err != nil {
+				_, _ = fmt.Fprintf(a.err, "%s\n", printableLines(err.Error()))
+			}
+		default:
+			return false, nil
+		}
+	}
+}

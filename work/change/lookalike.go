@@ -1,0 +1,110 @@
+package change
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/claude-bottle/claude-bottle/hostgit"
+	"golang.org/x/sys/unix"
+)
+
+// gitLookalike says why a path may be taken for a repository's own by git on some
+// file system; "" for others.
+func gitLookalike(name string) string {
+	for part := range strings.SplitSeq(strings.ReplaceAll(name, `\`, "/"), "/") {
+		if hostgit.MeansRepository(part) {
+			return "it looks like .git to git on some file systems"
+		}
+	}
+	return ""
+}
+
+// judge says what never comes home as a file.
+type judge struct {
+	in           []*tree // at both ends
+	repositories map[string]string
+}
+
+// refuse says why a change never comes home; "" for most. Where a link leads is
+// judged by what was fetched of it.
+func (j *judge) refuse(change *Change) string {
+	if change.Note == noteRepository {
+		return change.Note
+	}
+	if why := gitLookalike(change.Path); why != "" {
+		return why
+	}
+	if strings.HasPrefix(foldPath(change.Path), stagingPrefix) {
+		return "its name is reserved"
+	}
+	if change.Kind == Deleted {
+		return ""
+	}
+	if !change.after {
+		if change.Note == "" {
+			return "it can't be read"
+		}
+		return change.Note
+	}
+	return j.gitDirectory(change.Path)
+}
+
+// gitDirectory says whether a path lies in what git takes for a repository without
+// a name: it would obey the settings in there for whoever stands in that directory.
+func (j *judge) gitDirectory(name string) string {
+	for _, dir := range above(name) {
+		why, known := j.repositories[dir]
+		if !known {
+			has := func(name string) bool { return j.has(path.Join(dir, name)) }
+			if has("HEAD") && (has("objects") && has("refs") || has("commondir")) {
+				why = fmt.Sprintf("%+q looks like a repository", dir)
+			}
+			j.repositories[dir] = why
+		}
+		if why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+func (j *judge) has(path string) bool {
+	for _, tree := range j.in {
+		if _, err := tree.lstat(path); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// linkLeaves says why a symbolic link is refused; "" for one that stays inside
+// whatever the directories on its way are. So ".." may only stand at its beginning.
+func linkLeaves(name, target string) string {
+	if strings.HasPrefix(target, "/") {
+		return fmt.Sprintf("it is a link to the absolute path %+q", target)
+	}
+	depth := strings.Count(name, "/")
+	climbing := true
+	for part := range strings.SplitSeq(target, "/") {
+		switch part {
+		case "", ".":
+		case "..":
+			if depth--; depth < 0 || !climbing {
+				return fmt.Sprintf("it is a link out of the tree, to %+q", target)
+			}
+		default:
+			climbing = false
+		}
+	}
+	if gitLookalike(target) != "" {
+		return fmt.Sprintf("it is a link into the repository, to %+q", target)
+	}
+	if len(target) > unix.PathMax {
+		return "it is a link with an endless target"
+	}
+	return ""
+}
+
+// joinLink is where a link leads, as far as its text says.
+func joinLink(name, target string) string { return path.Join(path.Dir(name), target) }

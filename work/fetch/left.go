@@ -1,0 +1,59 @@
+package fetch
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/claude-bottle/claude-bottle/archive"
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/work/ledger"
+)
+
+// maxLeft bounds the paths that are named.
+const maxLeft = 100
+
+// whatIsLeft looks for what is in the workspace and nowhere else. Of .git only what
+// no ref stands for is named, and what lies in a repository within by that alone.
+func (f *Fetched) whatIsLeft(ctx context.Context, work *backend.Work) error {
+	saved, err := ledger.Saved(work)
+	if err != nil {
+		return err
+	}
+	now, err := ledger.Now(ctx, work)
+	if err != nil {
+		return err
+	}
+	var left []string
+	nested := map[string]bool{}
+	for path, state := range now {
+		if state == archive.StateDirectory || saved[path] == state || isGit(path) && !besideObjects(path) {
+			continue
+		}
+		if dir, _, ok := strings.Cut(path, "/.git/"); ok {
+			nested[dir] = true
+			continue
+		}
+		if dir, ok := strings.CutSuffix(path, "/.git"); ok {
+			nested[dir] = true
+			continue
+		}
+		left = append(left, path)
+	}
+	left = slices.DeleteFunc(left, func(path string) bool { return under(nested, path) })
+	slices.Sort(left)
+	f.Nested = slices.Sorted(maps.Keys(nested))
+	f.Left, f.LeftPaths = len(left), left[:min(len(left), maxLeft)]
+	return nil
+}
+
+// under says that a path lies in one of the directories.
+func under(directories map[string]bool, path string) bool {
+	for at, r := range path {
+		if r == '/' && directories[path[:at]] {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,56 @@
+package ledger
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/claude-bottle/claude-bottle/archive"
+	"github.com/claude-bottle/claude-bottle/backend"
+)
+
+func TestWhatIsSavedIsNoLongerUnsaved(t *testing.T) {
+	work := &backend.Work{State: t.TempDir()}
+	workspace := work.Place(backend.PlaceWorkspace)
+	if err := os.Mkdir(workspace, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(workspace, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("old", "1")
+	root, err := os.OpenRoot(workspace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = root.Close() }()
+	went, err := archive.TakeBaseline(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(work.Path(backend.StateBaseline), went.Write); err != nil {
+		t.Fatal(err)
+	}
+	put("kept", "new")
+	put("left", "new")
+	mark, err := Now(t.Context(), work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put("late", "after the mark")
+	if err := Settle(work, mark, func(path string) bool { return path != "left" }); err != nil {
+		t.Fatal(err)
+	}
+	saved, err := os.Open(work.Path(backend.StateSaved))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = saved.Close() }()
+	changes, err := archive.Compare(t.Context(), root, saved)
+	if err != nil || changes.Count != 2 || changes.Paths[0] != "late" || changes.Paths[1] != "left" {
+		t.Errorf("unsaved are %+v, %v", changes, err)
+	}
+}
