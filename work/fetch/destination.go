@@ -41,7 +41,7 @@ func openDestination(ctx context.Context, path string, work *backend.Work, limit
 		return nil, err
 	}
 	d := &destination{path: path, refs: "refs/bottle/" + work.ID.Name + "/"}
-	d.git = hostgit.Git{Dir: resolved, Owner: owner, Timeout: limits.total, Memory: limits.memory, Config: []string{
+	d.git = hostgit.Git{Dir: resolved, Owner: owner, Timeout: fetchTotal, Memory: limits.memory, Config: []string{
 		// What bounds memory, and what makes a ref outlive a power cut.
 		"core.packedGitWindowSize=32m", "core.packedGitLimit=512m", "core.bigFileThreshold=64m", "pack.threads=2", "core.fsync=all",
 	}}

@@ -12,9 +12,15 @@ const fetchScript = `set -eu
 export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_NO_REPLACE_OBJECTS=1 GIT_NO_LAZY_FETCH=1
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES || :
 g() { git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.untrackedCache=false -c gc.auto=0 -c core.pager=cat "$@"; }
-state() { g add -A --ignore-errors >&2 && g write-tree --missing-ok; }
-# raw takes files as they are, and as many as it can: a filter fails, or is not here,
-# or a file can't be read.
+fresh() { [ ! -f "$index" ] || cp -p "$index" "$scratch/index"; }
+# state takes all that can be read: 1 says that something could not.
+state() {
+	code=0
+	fresh
+	g add -A --ignore-errors >&2 || code=$?
+	[ "$code" -le 1 ] && g write-tree --missing-ok
+}
+# raw takes files as they are: a filter fails, or its program is not here.
 raw() (
 	number=0
 	g config --name-only --get-regexp '^filter\.' >"$scratch/filters" || :
@@ -25,8 +31,7 @@ raw() (
 		number=$((number + 1))
 	done <"$scratch/filters"
 	export GIT_CONFIG_COUNT=$number
-	g add -A --ignore-errors >&2 || :
-	g write-tree --missing-ok
+	state
 )
 work=$PWD
 command -v git >/dev/null || { echo "this image has no git" >&2; exit 69; }
@@ -51,7 +56,6 @@ branch=$(g symbolic-ref -q HEAD || :)
 [ "$(g rev-parse --is-shallow-repository)" != true ] || echo shallow
 uncommitted=
 if [ "$bare" = false ]; then
-	[ ! -f "$index" ] || cp -p "$index" "$scratch/index"
 	export GIT_INDEX_FILE="$scratch/index" GIT_DIR="$directory" GIT_WORK_TREE="$work"
 	tree=$(state) || tree=$(raw)
 	before=$(g rev-parse -q --verify 'HEAD^{tree}' || g hash-object -t tree /dev/null)
