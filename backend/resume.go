@@ -3,7 +3,6 @@ package backend
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -102,7 +101,7 @@ func (p *Plan) words() planLines {
 	lines.add("processes", "%d", p.Limits.Processes)
 	lines.add("open files", "%d", p.Limits.OpenFiles)
 	lines.add("/tmp", "%s", Bytes(p.Limits.TmpBytes))
-	lines.add("command", "%s", strings.Join(slices.DeleteFunc(slices.Clone(p.Command), func(arg string) bool { return arg == ContinueFlag }), " "))
+	lines.add("command", "%s", strings.Join(withoutConversation(p.Command), " "))
 	lines.add("remote control", "%t", p.RemoteControl)
 	lines.add("debug", "%t", p.Debug)
 	lines.add("raw terminal", "%t", p.RawTerminal)
@@ -110,8 +109,24 @@ func (p *Plan) words() planLines {
 	return lines
 }
 
-// ContinueFlag has claude go on with its last conversation.
-const ContinueFlag = "--continue"
+// ContinueFlag has claude go on with its last conversation, ResumeFlag with the one
+// whose id follows.
+const (
+	ContinueFlag = "--continue"
+	ResumeFlag   = "--resume"
+)
+
+// withoutConversation leaves out of a command which conversation goes on.
+func withoutConversation(command []string) []string {
+	var rest []string
+	for i, argument := range command {
+		if argument == ContinueFlag || argument == ResumeFlag || i > 0 && command[i-1] == ResumeFlag {
+			continue
+		}
+		rest = append(rest, argument)
+	}
+	return rest
+}
 
 func (p *Plan) reachWords(lines *planLines) {
 	lines.add("API", "%s, credential %s", p.Anthropic.Upstream, p.Anthropic.Credential)

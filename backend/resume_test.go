@@ -25,7 +25,7 @@ func whole() *Plan {
 
 func TestThePlanOfAResumedBottleIsTheSame(t *testing.T) {
 	later := whole()
-	later.Command, later.Warnings, later.Image.Present, later.Runtime.Reason = []string{"claude"}, []string{"w"}, true, "asked for"
+	later.Command, later.Warnings, later.Image.Present, later.Runtime.Reason = []string{"claude", "--resume", "1"}, []string{"w"}, true, "asked for"
 	later.Resume = &PlanResume{}
 	if changes := PlanChanges(whole(), later); len(changes) != 0 {
 		t.Errorf("changes are %v", changes)

@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/errdefs"
@@ -30,9 +32,10 @@ func resumeSpec(spec backend.Spec) (backend.Spec, *backend.PlanResume, error) {
 	}
 	resumed := &backend.PlanResume{ID: kept.ID, Handle: kept.Handle(), Known: kept.Plan != nil, Changes: []backend.PlanChange{}}
 	spec.CopyCwd, spec.Discard = false, false
-	resumed.Continue = hasConversation(kept)
-	if resumed.Continue && !slices.ContainsFunc(spec.ClaudeArgs, choosesConversation) {
-		spec.ClaudeArgs = append([]string{backend.ContinueFlag}, spec.ClaudeArgs...)
+	last := conversation(kept)
+	resumed.Continue = last != nil
+	if !slices.ContainsFunc(spec.ClaudeArgs, choosesConversation) {
+		spec.ClaudeArgs = slices.Concat(last, spec.ClaudeArgs)
 	}
 	return spec, resumed, nil
 }
@@ -40,21 +43,43 @@ func resumeSpec(spec backend.Spec) (backend.Spec, *backend.PlanResume, error) {
 // choosesConversation says that an argument of claude's says itself which
 // conversation is meant.
 func choosesConversation(arg string) bool {
-	return slices.Contains([]string{"-c", backend.ContinueFlag, "-r", "--resume", "--session-id"}, arg) ||
+	return slices.Contains([]string{"-c", backend.ContinueFlag, "-r", backend.ResumeFlag, "--session-id"}, arg) ||
 		strings.HasPrefix(arg, "--resume=") || strings.HasPrefix(arg, "--session-id=")
 }
 
-// hasConversation says that claude has kept one. What can't be read is none.
-func hasConversation(kept *backend.Work) bool {
+// sessionName is how claude names the file of a conversation: by its id.
+var sessionName = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.jsonl$`)
+
+// conversation is how claude is told to go on with the last one that it has kept; nil
+// when there is none. It is named where that can be done: on a terminal --continue
+// passes over what was said without one. What can't be read is none.
+func conversation(kept *backend.Work) []string {
 	root, err := os.OpenRoot(kept.Place(backend.PlaceClaude))
 	if err != nil {
-		return false
+		return nil
 	}
 	defer func() { _ = root.Close() }()
 	entries, err := fs.ReadDir(root.FS(), conversations)
-	return err == nil && slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
-		return entry.Type().IsRegular() && path.Ext(entry.Name()) == ".jsonl"
-	})
+	if err != nil {
+		return nil
+	}
+	var (
+		arguments []string
+		newest    time.Time
+	)
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !info.Mode().IsRegular() || path.Ext(entry.Name()) != ".jsonl" {
+			continue
+		}
+		switch named := sessionName.MatchString(entry.Name()); {
+		case named && info.ModTime().After(newest):
+			arguments, newest = []string{backend.ResumeFlag, strings.TrimSuffix(entry.Name(), ".jsonl")}, info.ModTime()
+		case arguments == nil:
+			arguments = []string{backend.ContinueFlag}
+		}
+	}
+	return arguments
 }
 
 // goOn adds to a plan what it goes on with, and how it differs from the plan that the

@@ -20,7 +20,7 @@ func (a *application) resumeCommand() *cobra.Command {
 		Use:   "resume NAME [flags] [-- CLAUDE ARGS]",
 		Short: "Go on with a bottle that was kept",
 		Long: `Bring a kept bottle back: its workspace as the agent left it, its home, and claude
-with the conversation that it had (--continue). The sandbox is a new one.
+with the conversation that it had last. The sandbox is a new one.
 
 The plan is made anew from the agent and bottle file as they are now. Where it differs
 from the one that the bottle was launched with, the difference is shown before

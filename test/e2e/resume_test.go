@@ -58,6 +58,16 @@ func TestF2_AKilledSessionGoesOnWithItsConversation(t *testing.T) {
 			wide := u.Run("list", "-o", "wide").Want(t, 0)
 			bottletest.Contains(t, wide.Stdout, "1 commit on main", "tester@")
 			u.Run("rm", "tester").Want(t, 4)
+			s = u.OnTerminal("resume", "tester", "--yes", "--quiet")
+			s.Shows("does it still shine?")
+			s.Shows(bottletest.Ready)
+			s.Types("\x03")
+			s.Shows("again to exit")
+			s.Types("\x03")
+			if code := s.Ends(); code != 0 {
+				t.Errorf("on a terminal it ended with %d", code)
+			}
+			bottletest.Eventually(t, "the bottle is kept", func() bool { return len(u.Supervisors()) == 0 })
 			u.Run("rm", "tester", "--discard").Want(t, 0)
 		})
 	}
