@@ -183,6 +183,30 @@ func (f *Fetched) how() string {
 	return strings.Join(lines, ", ")
 }
 
+// TestFilesThatStayedOutComeHomeOnceTheyAreMade: the index that went in passes over
+// tracked files that stayed on the host. What the agent makes under their names is
+// work all the same; what it didn't make is not deleted.
+func TestFilesThatStayedOutComeHomeOnceTheyAreMade(t *testing.T) {
+	l := newLamp(t)
+	l.put(l.host, "a secret", "the host's\n")
+	l.put(l.host, "other secret", "the host's, too\n")
+	l.git("add", "-A")
+	l.git("commit", "-q", "-m", "secrets")
+	l.goIn()
+	l.agent("git update-index --skip-worktree 'a secret' 'other secret' && rm *secret")
+	if l.mustFetch(); l.git("for-each-ref", "refs/bottle/lamp/uncommitted") != "" {
+		t.Error("what stayed out counts as a change")
+	}
+	l.agent("echo made inside > 'a secret'")
+	l.mustFetch()
+	if got := l.git("show", "refs/bottle/lamp/uncommitted:a secret"); got != "made inside" {
+		t.Errorf("it came home as %q", got)
+	}
+	if got := l.git("show", "refs/bottle/lamp/uncommitted:other secret"); got != "the host's, too" {
+		t.Errorf("what was not made came home as %q", got)
+	}
+}
+
 func TestBranchesAndWhatIsNotCommittedComeHome(t *testing.T) {
 	l := newLamp(t)
 	l.goIn()

@@ -11,8 +11,17 @@ package fetch
 const fetchScript = `set -eu
 export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_NO_REPLACE_OBJECTS=1 GIT_NO_LAZY_FETCH=1
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES || :
-g() { git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.untrackedCache=false -c gc.auto=0 -c core.pager=cat "$@"; }
-fresh() { [ ! -f "$index" ] || cp -p "$index" "$scratch/index"; }
+g() { git -c core.checkStat=default -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.untrackedCache=false -c gc.auto=0 -c core.pager=cat "$@"; }
+# present takes back what the index says of files that stayed on the host, where there
+# are files of those names by now: git would pass over them.
+present() {
+	g ls-files -t -z | xargs -0 sh -c 'for entry; do case $entry in "S "*) name=${entry#S }; if [ -e "$name" ] || [ -h "$name" ]; then printf "%s\\0" "$name"; fi ;; esac; done' sh |
+		g update-index -z --no-skip-worktree --stdin
+}
+fresh() {
+	[ ! -f "$index" ] || cp -p "$index" "$scratch/index"
+	present
+}
 # state takes all that can be read: 1 says that something could not.
 state() {
 	code=0
