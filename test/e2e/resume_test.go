@@ -61,10 +61,10 @@ func TestF2_AKilledSessionGoesOnWithItsConversation(t *testing.T) {
 			s = u.OnTerminal("resume", "tester", "--yes", "--quiet")
 			s.Shows("does it still shine?")
 			s.Shows(bottletest.Ready)
-			s.Types("\x03")
-			s.Shows("again to exit")
-			s.Types("\x03")
-			if code := s.Ends(); code != 0 {
+			if err := s.Process.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if code := s.Ends(); code != 128+int(syscall.SIGTERM) {
 				t.Errorf("on a terminal it ended with %d", code)
 			}
 			bottletest.Eventually(t, "the bottle is kept", func() bool { return len(u.Supervisors()) == 0 })
