@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/hostgit"
 )
 
@@ -31,7 +32,7 @@ type gitConfig struct {
 
 // scrub keeps the settings of keptKeys, without credentials.
 func (c gitConfig) scrub(ctx context.Context, root *os.Root, name string) ([]byte, error) {
-	content, err := readSmall(root, name, maxGitFile)
+	content, err := archive.ReadSmall(root, name, maxGitFile)
 	if err != nil {
 		return nil, fmt.Errorf("read git config: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
 )
 
@@ -36,7 +37,7 @@ func (c *content) replacing(ctx context.Context) func(string) ([]byte, bool, err
 			}
 			return text, err == nil, err
 		case mayQuoteAddresses(below):
-			text, err := readSmall(c.git.root, name, maxLog)
+			text, err := archive.ReadSmall(c.git.root, name, maxLog)
 			return cleanText(text), err == nil, err
 		case below == "index":
 			if workdir, ok := c.workdir(ctx, dir); ok {
@@ -121,7 +122,7 @@ func (c *content) workdir(ctx context.Context, dir string) (string, bool) {
 	case path.Base(dir) == ".git":
 		return parent(dir), true
 	}
-	text, err := readSmall(c.git.root, path.Join(dir, "config"), maxGitFile)
+	text, err := archive.ReadSmall(c.git.root, path.Join(dir, "config"), maxGitFile)
 	if err != nil {
 		return "", false
 	}

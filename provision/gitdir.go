@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+
+	"github.com/claude-bottle/claude-bottle/archive"
 )
 
 // gitDirectories knows which directories of one tree are git's own, and what of
@@ -203,7 +205,7 @@ func (g *gitDirectories) leaveOutWorktree(dir string, parts []string, isDir bool
 // worktree is the path of the .git file, below the root, that a directory
 // worktrees/NAME stands for.
 func (g *gitDirectories) worktree(admin string) (string, bool) {
-	text, err := readSmall(g.root, path.Join(admin, "gitdir"), maxLink)
+	text, err := archive.ReadSmall(g.root, path.Join(admin, "gitdir"), maxLink)
 	if err != nil {
 		return "", false
 	}
@@ -220,7 +222,7 @@ const maxLink = 8 << 10
 
 // link is where a .git file leads to, as a path below the root.
 func (g *gitDirectories) link(file string) (string, bool) {
-	text, err := readSmall(g.root, file, maxLink)
+	text, err := archive.ReadSmall(g.root, file, maxLink)
 	if err != nil {
 		return "", false
 	}

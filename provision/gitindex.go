@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/hostgit"
 )
 
@@ -73,7 +74,7 @@ func (c *content) borrowIndex(ctx context.Context, gitDir, workdir, name string)
 		return git, nil, err
 	}
 	for _, part := range append(parts, name) {
-		text, err := readSmall(c.git.root, part, maxIndex)
+		text, err := archive.ReadSmall(c.git.root, part, maxIndex)
 		if err != nil {
 			return git, nil, err
 		}

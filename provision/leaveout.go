@@ -1,14 +1,10 @@
 package provision
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"path"
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
@@ -101,30 +97,4 @@ func (j *judge) visit(entry archive.Entry) error {
 		return archive.ErrSkip
 	}
 	return nil
-}
-
-// readSmall reads a regular file of the tree, without following a link and
-// without waiting for a FIFO's other end.
-func readSmall(root *os.Root, path string, most int64) ([]byte, error) {
-	file, err := root.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file: %w", path, errdefs.ErrInvalidArgument)
-	}
-	if info.Size() > most {
-		return nil, fmt.Errorf("%s is larger than %s: %w", path, backend.Bytes(most), errdefs.ErrInvalidArgument)
-	}
-	data := make([]byte, info.Size())
-	n, err := file.ReadAt(data, 0)
-	if n < len(data) && err != nil {
-		return nil, errors.Join(err)
-	}
-	return data, nil
 }

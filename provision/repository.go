@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/containerd/errdefs"
 )
 
@@ -67,7 +68,7 @@ func findRepository(ctx context.Context, root *os.Root, dir string, git *gitDire
 
 // linkedRepository opens what a .git file names outside of the tree.
 func linkedRepository(ctx context.Context, root *os.Root, dir string) (_ repository, err error) {
-	text, err := readSmall(root, ".git", maxLink)
+	text, err := archive.ReadSmall(root, ".git", maxLink)
 	if err != nil {
 		return repository{}, fmt.Errorf("read .git: %w", err)
 	}
@@ -88,7 +89,7 @@ func linkedRepository(ctx context.Context, root *os.Root, dir string) (_ reposit
 	if err != nil {
 		return found, err
 	}
-	if shared, err := readSmall(own, "commondir", maxLink); err == nil {
+	if shared, err := archive.ReadSmall(own, "commondir", maxLink); err == nil {
 		if !leadsBack(own, "gitdir", target, filepath.Join(dir, ".git")) {
 			return notLinked(&found, target)
 		}
@@ -107,7 +108,7 @@ func linkedRepository(ctx context.Context, root *os.Root, dir string) (_ reposit
 		return found, nil
 	}
 	for _, name := range []string{"config", "config.worktree"} {
-		if content, err := readSmall(own, name, maxGitFile); err == nil && worktreeOf(ctx, content, target, dir) {
+		if content, err := archive.ReadSmall(own, name, maxGitFile); err == nil && worktreeOf(ctx, content, target, dir) {
 			return found, nil
 		}
 	}
@@ -144,7 +145,7 @@ func notLinked(found *repository, target string) (repository, error) {
 
 // leadsBack says that a file of a repository holds a path to that very file.
 func leadsBack(root *os.Root, name, dir, file string) bool {
-	text, err := readSmall(root, name, maxLink)
+	text, err := archive.ReadSmall(root, name, maxLink)
 	if err != nil {
 		return false
 	}

@@ -67,7 +67,7 @@ func (s *survey) look(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	found, err := s.scan.run(ctx, func(path string) ([]byte, error) { return readSmall(s.root, path, maxScanned) })
+	found, err := s.scan.run(ctx, func(path string) ([]byte, error) { return archive.ReadSmall(s.root, path, maxScanned) })
 	if err != nil {
 		return err
 	}

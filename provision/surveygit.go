@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/hostgit"
 	"golang.org/x/sync/errgroup"
@@ -150,7 +151,7 @@ func (s *survey) askAlternates() {
 	if len(s.repository.roots) > 0 {
 		root, dir = s.repository.roots[0], ""
 	}
-	text, err := readSmall(root, path.Join(dir, "objects/info/alternates"), maxGitFile)
+	text, err := archive.ReadSmall(root, path.Join(dir, "objects/info/alternates"), maxGitFile)
 	if err != nil || strings.TrimSpace(string(text)) == "" {
 		return // what can't be read is named by the walk
 	}

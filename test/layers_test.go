@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"terminal":           {"backend"},
 	"work":               {"archive", "backend", "hostgit", "work/ledger"},
 	"work/change":        {"archive", "backend", "hostgit", "work/ledger"},
-	"work/fetch":         {"archive", "backend", "hostgit", "work", "work/ledger"},
+	"work/fetch":         {"archive", "backend", "hostgit", "work/ledger"},
 	"work/ledger":        {"archive", "backend"},
 }
 

@@ -1,16 +1,12 @@
 package work
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -25,10 +21,7 @@ const (
 	maxRefs       = 200_000
 	maxRefFile    = 4 << 10
 	maxPackedRefs = 64 << 20
-	maxTips       = 64 << 20
 )
-
-var objectName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 // Ref is a name in a repository for an object.
 type Ref struct {
@@ -63,11 +56,11 @@ func ReadRefs(ctx context.Context, root *os.Root) ([]Ref, error) {
 	if err := looseRefs(ctx, root, found); err != nil {
 		return nil, err
 	}
-	head, err := readSmall(root, ".git/HEAD", maxRefFile)
+	head, err := archive.ReadSmall(root, ".git/HEAD", maxRefFile)
 	if err != nil {
 		return nil, fmt.Errorf("read HEAD: %w", err)
 	}
-	if text := strings.TrimSpace(string(head)); objectName.MatchString(text) {
+	if text := strings.TrimSpace(string(head)); ledger.IsObjectName(text) {
 		found["HEAD"] = text
 	}
 	refs := make([]Ref, 0, len(found))
@@ -79,7 +72,7 @@ func ReadRefs(ctx context.Context, root *os.Root) ([]Ref, error) {
 }
 
 func packedRefs(root *os.Root, found map[string]string) error {
-	data, err := readSmall(root, ".git/packed-refs", maxPackedRefs)
+	data, err := archive.ReadSmall(root, ".git/packed-refs", maxPackedRefs)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -92,7 +85,7 @@ func packedRefs(root *os.Root, found map[string]string) error {
 			continue
 		}
 		below, ok := strings.CutPrefix(name, "refs/")
-		if !ok || !objectName.MatchString(object) || len(found) >= maxRefs {
+		if !ok || !ledger.IsObjectName(object) || len(found) >= maxRefs {
 			return errors.New("read packed refs: they are garbled, or too many")
 		}
 		if !strings.HasPrefix(below, "remotes/") {
@@ -120,7 +113,7 @@ func looseRefs(ctx context.Context, root *os.Root, found map[string]string) erro
 		case len(found) >= maxRefs:
 			return errors.New("they are too many")
 		}
-		data, err := readSmall(root, path.Join(".git/refs", entry.Path), maxRefFile)
+		data, err := archive.ReadSmall(root, path.Join(".git/refs", entry.Path), maxRefFile)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -129,7 +122,7 @@ func looseRefs(ctx context.Context, root *os.Root, found map[string]string) erro
 		}
 		text := strings.TrimSpace(string(data))
 		switch {
-		case objectName.MatchString(text):
+		case ledger.IsObjectName(text):
 			found[entry.Path] = text
 		case !strings.HasPrefix(text, "ref: "):
 			return fmt.Errorf("%+q holds no object name", entry.Path)
@@ -140,28 +133,6 @@ func looseRefs(ctx context.Context, root *os.Root, found map[string]string) erro
 		return fmt.Errorf("read refs: %w", err)
 	}
 	return nil
-}
-
-// readSmall reads a regular file, without leaving the root and without waiting for a
-// FIFO's other end.
-func readSmall(root *os.Root, name string, most int64) ([]byte, error) {
-	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%+q is no file", name)
-	}
-	data, err := io.ReadAll(io.LimitReader(file, most+1))
-	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%+q is larger than %s", name, backend.Bytes(most))
-	}
-	return data, err
 }
 
 // WriteTips notes which objects the refs of the workspace name now: the host has
@@ -180,42 +151,7 @@ func WriteTips(ctx context.Context, work *backend.Work) error {
 	for _, ref := range refs {
 		names = append(names, ref.Object)
 	}
-	slices.Sort(names)
-	err = ledger.WriteFile(work.Path(backend.StateTips), func(w io.Writer) error {
-		buffered := bufio.NewWriter(w)
-		for _, name := range slices.Compact(names) {
-			_, _ = buffered.WriteString(name + "\n") // said by Flush
-		}
-		return buffered.Flush()
-	})
-	if err != nil {
-		return fmt.Errorf("note tips: %w", err)
-	}
-	return nil
-}
-
-// Tips reads the names of objects that the host has. There are none when nobody
-// noted any.
-func Tips(work *backend.Work) (map[string]bool, error) {
-	known := map[string]bool{}
-	file, err := os.Open(work.Path(backend.StateTips))
-	if errors.Is(err, fs.ErrNotExist) {
-		return known, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read tips: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	data, err := io.ReadAll(io.LimitReader(file, maxTips))
-	if err != nil {
-		return nil, fmt.Errorf("read tips: %w", err)
-	}
-	for line := range bytes.Lines(data) {
-		if name := strings.TrimSpace(string(line)); objectName.MatchString(name) {
-			known[name] = true
-		}
-	}
-	return known, nil
+	return ledger.AddTips(work, names)
 }
 
 // Moved are the refs of the workspace that name objects which the host doesn't
@@ -230,7 +166,7 @@ func Moved(ctx context.Context, work *backend.Work) ([]Ref, error) {
 	if err != nil {
 		return nil, err
 	}
-	known, err := Tips(work)
+	known, err := ledger.Tips(work)
 	if err != nil {
 		return nil, err
 	}

@@ -101,7 +101,7 @@ func lookAtRefs(ctx context.Context, work *backend.Work, unsaved *backend.Unsave
 // CountCommits is the question for git inside, which answers with how many commits
 // the moved refs have that the host doesn't: arguments, and what they read.
 func CountCommits(work *backend.Work, moved []Ref) (argv []string, stdin io.Reader, err error) {
-	known, err := Tips(work)
+	known, err := ledger.Tips(work)
 	if err != nil {
 		return nil, nil, err
 	}

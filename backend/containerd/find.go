@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/runtime"
+	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/errdefs"
 )
 
@@ -33,6 +35,9 @@ func (b *Backend) Find(ctx context.Context, name string) (*backend.Work, error) 
 			return nil, err
 		}
 		if err == nil && (!exact || id.Suffix == suffix) {
+			if b.answers(ctx, record, id) {
+				return workOf(b.layout.bottle(id), true)
+			}
 			switch err := b.makeWay(ctx, base); {
 			case errdefs.IsAlreadyExists(err):
 				return workOf(b.layout.bottle(id), true)
@@ -43,6 +48,20 @@ func (b *Backend) Find(ctx context.Context, name string) (*backend.Work, error) 
 		}
 	}
 	return b.findKept(base, suffix)
+}
+
+// answers says that a bottle runs and that its supervisor can be spoken to: then
+// nobody has to wait and see whether it is a dying one.
+func (b *Backend) answers(ctx context.Context, record runtime.Record, id backend.ID) bool {
+	if alive, err := b.held(record); err != nil || !alive || record.Labels[backend.LabelWish] == backend.WishGone {
+		return false
+	}
+	client, err := supervise.Connect(ctx, b.layout.bottle(id).run)
+	if err != nil {
+		return false
+	}
+	client.Close()
+	return true
 }
 
 // split takes a handle apart; a plain name has no suffix.

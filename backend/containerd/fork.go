@@ -96,34 +96,10 @@ func copyDirectory(ctx context.Context, from, to string, options archive.Options
 		return fmt.Errorf("copy work: %w", err)
 	}
 	defer func() { _ = target.Close() }()
-	if err := copyTree(ctx, source, target, options); err != nil {
+	if _, err := archive.Copy(ctx, source, target, archive.PackOptions{}, options); err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
 	return nil
-}
-
-// copyTree streams a tree from one directory into another.
-func copyTree(ctx context.Context, from, to *os.File, options archive.Options) error {
-	reader, writer, err := archive.Pipe()
-	if err != nil {
-		return err
-	}
-	defer context.AfterFunc(ctx, func() { _ = writer.Close() })()
-	packed := make(chan error, 1)
-	go func() {
-		err := archive.Pack(ctx, writer, from, archive.PackOptions{})
-		if closeErr := writer.Close(); closeErr != nil && !errors.Is(closeErr, os.ErrClosed) {
-			err = errors.Join(err, closeErr)
-		}
-		packed <- err
-	}()
-	_, err = archive.Extract(ctx, to, reader, options)
-	_ = reader.Close() // before the wait: pack must not stand at a full pipe
-	packErr := <-packed
-	if packErr != nil && !errors.Is(packErr, syscall.EPIPE) {
-		return packErr
-	}
-	return err
 }
 
 // copyNote copies a file of the host's own that may not be there.

@@ -35,12 +35,6 @@ func (a *application) openCopied(ctx context.Context, name string, options work.
 	if !ok || !also {
 		return nil, fmt.Errorf("find bottle %s: this backend can't: %w", backend.Printable(name), errdefs.ErrNotImplemented)
 	}
-	// A bottle that runs is seen at once; Find waits for one that may be dying.
-	if where, err := locator.Locate(ctx, name); err == nil && where.Phase == backend.PhaseRunning {
-		if client, err := supervise.Connect(ctx, where.Run); err == nil {
-			return &runningCopied{client, options}, nil
-		}
-	}
 	found, err := keeper.Find(ctx, name)
 	if err != nil {
 		return nil, err

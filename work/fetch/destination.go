@@ -5,14 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"maps"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/hostgit"
+	"github.com/claude-bottle/claude-bottle/work/ledger"
 	"github.com/containerd/errdefs"
 )
 
@@ -106,7 +108,7 @@ func kinds(ctx context.Context, git hostgit.Git, names []string) (map[string]str
 	found := make(map[string]string, len(names))
 	for line := range bytes.Lines(out) {
 		name, kind, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
-		if objectID.MatchString(name) && kind != "missing" {
+		if ledger.IsObjectName(name) && kind != "missing" {
 			found[name] = kind
 		}
 	}
@@ -135,11 +137,12 @@ const maxHaves = 20_000
 // haves are objects that both sides have: what the bottle has had from here, and
 // what has come from it. It is told of no others.
 func (d *destination) haves(ctx context.Context, work *backend.Work, ours map[string]string) ([]string, error) {
-	names, err := tipNames(work)
+	tips, err := ledger.Tips(work)
 	if err != nil {
 		return nil, err
 	}
-	if work.Plan != nil && work.Plan.Workspace != nil && objectID.MatchString(work.Plan.Workspace.Head) {
+	names := slices.Sorted(maps.Keys(tips))
+	if work.Plan != nil && work.Plan.Workspace != nil && ledger.IsObjectName(work.Plan.Workspace.Head) {
 		names = append(names, work.Plan.Workspace.Head)
 	}
 	for _, object := range ours {
@@ -158,37 +161,6 @@ func (d *destination) haves(ctx context.Context, work *backend.Work, ours map[st
 		have = append(have, name)
 	}
 	return have, nil
-}
-
-// tipNames reads the names of the objects that went in.
-func tipNames(work *backend.Work) ([]string, error) {
-	data, err := os.ReadFile(work.Path(backend.StateTips))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read tips: %w", err)
-	}
-	var names []string
-	for line := range strings.Lines(string(data)) {
-		if name := strings.TrimSpace(line); objectID.MatchString(name) {
-			names = append(names, name)
-		}
-	}
-	return names, nil
-}
-
-// addTips notes objects that are at home now.
-func addTips(work *backend.Work, names []string) error {
-	file, err := os.OpenFile(work.Path(backend.StateTips), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("note tips: %w", err)
-	}
-	_, err = file.WriteString(strings.Join(names, "\n") + "\n")
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return fmt.Errorf("note tips: %w", err)
-	}
-	return nil
 }
 
 // limits bound what a bottle can make the host do.

@@ -185,7 +185,7 @@ func settle(ctx context.Context, to *destination, work *backend.Work, mark archi
 	for _, ref := range fetched.Refs {
 		names = append(names, ref.New)
 	}
-	if err := addTips(work, names); err != nil {
+	if err := ledger.AddTips(work, names); err != nil {
 		return err
 	}
 	return fetched.whatIsLeft(ctx, work)

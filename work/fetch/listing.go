@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/work/ledger"
 	"github.com/containerd/errdefs"
 )
 
@@ -18,9 +18,6 @@ const (
 	maxFetchedRefs = 10_000
 	maxListingLine = 4 << 10
 )
-
-// objectID is the name of an object, of either kind of hash.
-var objectID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // listing is what a bottle says that its repository holds.
 type listing struct {
@@ -77,19 +74,19 @@ func (l *listing) take(line string) error {
 		l.format = rest
 	case word == "shallow" && rest == "":
 		l.shallow = true
-	case word == "head" && objectID.MatchString(object):
+	case word == "head" && ledger.IsObjectName(object):
 		l.head = object
 		if name == "-" {
 			l.refs = append(l.refs, listedRef{"HEAD", object})
 			break
 		}
 		l.branch = strings.TrimPrefix(name, "refs/")
-	case word == "uncommitted" && objectID.MatchString(rest):
+	case word == "uncommitted" && ledger.IsObjectName(rest):
 		l.uncommitted = rest
 		l.refs = append(l.refs, listedRef{"uncommitted", rest})
-	case word == "ref" && objectID.MatchString(object) && strings.HasPrefix(name, "refs/"):
+	case word == "ref" && ledger.IsObjectName(object) && strings.HasPrefix(name, "refs/"):
 		l.refs = append(l.refs, listedRef{strings.TrimPrefix(name, "refs/"), object})
-	case word == "stash" && objectID.MatchString(name):
+	case word == "stash" && ledger.IsObjectName(name):
 		number, err := strconv.ParseUint(object, 10, 16)
 		if err != nil {
 			return fmt.Errorf("%w: %s", errListing, backend.Printable(line))
