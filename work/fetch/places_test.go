@@ -234,7 +234,7 @@ func TestWhatComesBelongsToTheOwnerOfTheRepository(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(l.host, ".git/refs/bottle/lamp/heads/main")); err != nil {
 		t.Error(err)
 	}
-	if data, err := os.ReadFile(l.work.Path(backend.StateTips)); err != nil || strings.Count(string(data), "\n") != 2 {
+	if data, err := os.ReadFile(l.work.Path(backend.StateTips)); err != nil || strings.Count(string(data), "\n") != 1 {
 		t.Errorf("tips are %q, %v", data, err)
 	}
 }
