@@ -30,6 +30,9 @@ const (
 
 var objectName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
+// ofRepository are directories of a repository in which there is no other one.
+var ofRepository = map[string]bool{"objects": true, "refs": true, "logs": true, "lfs": true, "hooks": true, "info": true}
+
 // Ref is a name in a repository for an object.
 type Ref struct {
 	// Name is without refs/ and, of a branch, without heads/.
@@ -39,8 +42,9 @@ type Ref struct {
 }
 
 // ReadRefs reads the refs of the repository at the top of a workspace, without git:
-// the loose ones, the packed ones, and HEAD when it names a commit itself. Those of
-// remotes are left out, for they are elsewhere too. Without a repository there are
+// the loose ones, the packed ones, and HEAD when it names a commit itself; likewise
+// those that submodules and worktrees keep in it. Those of remotes are left out, for
+// they are elsewhere too. Without a repository there are
 // none. What can't be read is an error, so that nobody takes it for nothing.
 func ReadRefs(ctx context.Context, root *os.Root) ([]Ref, error) {
 	info, err := root.Lstat(".git")
@@ -56,19 +60,17 @@ func ReadRefs(ctx context.Context, root *os.Root) ([]Ref, error) {
 	if _, err := root.Lstat(".git/reftable"); !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("read refs: they are in a reftable")
 	}
-	found := map[string]string{}
-	if err := packedRefs(root, found); err != nil {
+	found := refMap{}
+	if err := found.repository(ctx, root, ".git", ""); err != nil {
 		return nil, err
 	}
-	if err := looseRefs(ctx, root, found); err != nil {
-		return nil, err
-	}
-	head, err := readSmall(root, ".git/HEAD", maxRefFile)
-	if err != nil {
+	if _, err := root.Lstat(".git/HEAD"); err != nil {
 		return nil, fmt.Errorf("read HEAD: %w", err)
 	}
-	if text := strings.TrimSpace(string(head)); objectName.MatchString(text) {
-		found["HEAD"] = text
+	for _, dir := range []string{".git/modules", ".git/worktrees"} { // ".git": no ref begins so
+		if err := found.repositories(ctx, root, dir); err != nil {
+			return nil, fmt.Errorf("read refs in %s: %w", dir, err)
+		}
 	}
 	refs := make([]Ref, 0, len(found))
 	for name, object := range found {
@@ -78,8 +80,61 @@ func ReadRefs(ctx context.Context, root *os.Root) ([]Ref, error) {
 	return refs, nil
 }
 
-func packedRefs(root *os.Root, found map[string]string) error {
-	data, err := readSmall(root, ".git/packed-refs", maxPackedRefs)
+// refMap is what refs name.
+type refMap map[string]string
+
+// repository reads the refs of the repository in that directory, which go below that
+// name.
+func (found refMap) repository(ctx context.Context, root *os.Root, dir, below string) error {
+	return errors.Join(found.packed(root, dir, below), found.loose(ctx, root, dir, below), found.heads(root, dir, below))
+}
+
+// heads reads what names a commit itself: HEAD when it is detached, and what git puts
+// aside of uncommitted files for the end of a rebase or merge.
+func (found refMap) heads(root *os.Root, dir, below string) error {
+	for _, name := range []string{"HEAD", "MERGE_AUTOSTASH", "rebase-merge/autostash", "rebase-apply/autostash"} {
+		data, err := readSmall(root, path.Join(dir, name), maxRefFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		if text := strings.TrimSpace(string(data)); objectName.MatchString(text) {
+			found[below+name] = text
+		}
+	}
+	return nil
+}
+
+// repositories reads the refs of the repositories below dir: those of submodules, and
+// what worktrees have for themselves.
+func (found refMap) repositories(ctx context.Context, root *os.Root, dir string) error {
+	opened, err := root.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	known := map[string]bool{}
+	return archive.Walk(ctx, opened, func(entry archive.Entry) error {
+		parent, name := path.Split(entry.Path)
+		switch {
+		case entry.IsDir() && known[parent] && ofRepository[name]:
+			return archive.ErrSkip
+		case name == "HEAD" && !entry.IsDir(): // before all that is in lower case
+			known[parent] = true
+			at := path.Join(dir, parent)
+			return found.repository(ctx, root, at, at+"/")
+		}
+		return nil
+	})
+}
+
+func (found refMap) packed(root *os.Root, dir, prefix string) error {
+	data, err := readSmall(root, path.Join(dir, "packed-refs"), maxPackedRefs)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -96,14 +151,14 @@ func packedRefs(root *os.Root, found map[string]string) error {
 			return errors.New("read packed refs: they are garbled, or too many")
 		}
 		if !strings.HasPrefix(below, "remotes/") {
-			found[below] = object
+			found[prefix+below] = object
 		}
 	}
 	return nil
 }
 
-func looseRefs(ctx context.Context, root *os.Root, found map[string]string) error {
-	dir, err := root.OpenFile(".git/refs", os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+func (found refMap) loose(ctx context.Context, root *os.Root, in, prefix string) error {
+	dir, err := root.OpenFile(path.Join(in, "refs"), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -120,7 +175,7 @@ func looseRefs(ctx context.Context, root *os.Root, found map[string]string) erro
 		case len(found) >= maxRefs:
 			return errors.New("they are too many")
 		}
-		data, err := readSmall(root, path.Join(".git/refs", entry.Path), maxRefFile)
+		data, err := readSmall(root, path.Join(in, "refs", entry.Path), maxRefFile)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -130,7 +185,7 @@ func looseRefs(ctx context.Context, root *os.Root, found map[string]string) erro
 		text := strings.TrimSpace(string(data))
 		switch {
 		case objectName.MatchString(text):
-			found[entry.Path] = text
+			found[prefix+entry.Path] = text
 		case !strings.HasPrefix(text, "ref: "):
 			return fmt.Errorf("%+q holds no object name", entry.Path)
 		}

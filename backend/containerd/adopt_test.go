@@ -173,3 +173,22 @@ func TestACutInputIsAnError(t *testing.T) {
 		t.Error("it is taken for whole")
 	}
 }
+
+func TestF2_WhatWasNeverWholeIsNotGoneOnWith(t *testing.T) {
+	l, where := keptOne(t)
+	letGo(t, where)
+	// As a kill in the middle of a launch or a fork leaves it.
+	if err := errors.Join(os.Remove(where.baseline()), os.WriteFile(where.unready(), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	made, err := l.adopt(where.id, where.id.Name)
+	if !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("it is adopted: %v", err)
+	}
+	if err == nil {
+		made.abandon()
+	}
+	if there, err := exists(where.resuming()); err != nil || there {
+		t.Errorf("a mark stays, %v", err)
+	}
+}

@@ -80,11 +80,17 @@ func keeps(ctx context.Context, where places) (bool, error) {
 // unsavedWork says what is unsaved in a bottle on disk. The error is ctx's alone.
 func unsavedWork(ctx context.Context, where places) (backend.Unsaved, error) {
 	kept := &backend.Work{ID: where.id, State: where.state}
-	if there, err := exists(where.baseline()); err == nil && !there {
-		if unready, err := exists(where.unready()); err == nil && unready {
-			// Claude never ran.
-			return backend.Unsaved{Workspace: kept.Place(backend.PlaceWorkspace), Handle: where.id.Handle()}, nil
-		}
+	if never, err := neverRan(where); err == nil && never {
+		return backend.Unsaved{Workspace: kept.Place(backend.PlaceWorkspace), Handle: where.id.Handle()}, nil
 	}
 	return work.Unsaved(ctx, kept)
+}
+
+// neverRan says that claude never ran in a bottle: it was cut while it was made.
+func neverRan(where places) (bool, error) {
+	there, err := exists(where.baseline())
+	if err != nil || there {
+		return false, err
+	}
+	return exists(where.unready())
 }
