@@ -90,12 +90,10 @@ func checkReady(where places) error {
 
 // rename gives a kept bottle another name. It returns the claim that holds then.
 func (l layout) rename(old *claim, to places) (*claim, error) {
-	for _, path := range []string{to.state, to.run} {
-		if there, err := exists(path); err != nil || there {
-			return old, errors.Join(fmt.Errorf("%s is there already: choose another name: %w", to.id.Handle(), errdefs.ErrAlreadyExists), err)
-		}
+	if there, err := exists(to.state); err != nil || there {
+		return old, errors.Join(fmt.Errorf("%s is there already: choose another name: %w", to.id.Handle(), errdefs.ErrAlreadyExists), err)
 	}
-	lock, err := takeFree(to)
+	lock, err := takeFree(to) // what a rename that was cut has left there is nobody's
 	if err != nil {
 		return old, err
 	}

@@ -192,3 +192,23 @@ func TestF2_WhatWasNeverWholeIsNotGoneOnWith(t *testing.T) {
 		t.Errorf("a mark stays, %v", err)
 	}
 }
+
+func TestF2_ARenameThatWasCutIsDoneAgain(t *testing.T) {
+	l, where := keptOne(t)
+	letGo(t, where)
+	to := l.bottle(backend.ID{Name: "second", Suffix: where.id.Suffix})
+	// A kill before the state moved leaves a lock that nobody holds.
+	taken, err := takeFree(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken.release()
+	made, err := l.adopt(where.id, "second")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made.abandon()
+	if there, err := exists(to.state); err != nil || !there {
+		t.Errorf("the work is not there, %v", err)
+	}
+}

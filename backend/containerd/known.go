@@ -49,6 +49,20 @@ func checkRecord(record runtime.Record) error {
 		record.Name, backend.Printable(version), backend.RecordVersion, errdefs.ErrFailedPrecondition)
 }
 
+// roots are the directories that a bottle of this layout is in.
+func (l layout) roots() string { return l.root + ":" + l.runRoot }
+
+// checkRoots refuses to judge a bottle whose lock and state lie elsewhere: it would
+// always look dead. A record that doesn't say where is taken for ours.
+func (l layout) checkRoots(record runtime.Record) error {
+	roots, said := record.Labels[backend.LabelRoots]
+	if !said || roots == l.roots() {
+		return nil
+	}
+	return fmt.Errorf("bottle %s is of another --root, --run-root or --address, its directories are %s: this program leaves it alone, use the same flags as it was started with: %w",
+		record.Name, backend.Printable(roots), errdefs.ErrFailedPrecondition)
+}
+
 // checkState is checkRecord for the directory of a bottle whose record is gone.
 // A plan that can't be read says nothing: the baseline guards the work.
 func checkState(where places) error {

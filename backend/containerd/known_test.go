@@ -176,3 +176,23 @@ func TestF24_ARecordIsKnownByItsLabelOrItsSnapshot(t *testing.T) {
 		}
 	}
 }
+
+func TestF28_ABottleOfOtherRootsIsNotTakenForADeadOne(t *testing.T) {
+	ours := newLayout("/var/lib/one", "/run/one", "/run/containerd.sock", "n")
+	b := &Backend{layout: ours}
+	for name, other := range map[string]layout{
+		"root":     newLayout("/var/lib/two", "/run/one", "/run/containerd.sock", "n"),
+		"run root": newLayout("/var/lib/one", "/run/two", "/run/containerd.sock", "n"),
+		"address":  newLayout("/var/lib/one", "/run/one", "/var/run/containerd.sock", "n"),
+	} {
+		record := runtime.Record{Name: "demo", SnapshotKey: "demo-abcde", Labels: map[string]string{backend.LabelRoots: other.roots()}}
+		if alive, err := b.held(record); alive || !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "--root") {
+			t.Errorf("%s: %t, %v", name, alive, err)
+		}
+	}
+	for _, labels := range []map[string]string{nil, {backend.LabelRoots: ours.roots()}} {
+		if err := ours.checkRoots(runtime.Record{Name: "demo", Labels: labels}); err != nil {
+			t.Errorf("%v: %v", labels, err)
+		}
+	}
+}
