@@ -1,10 +1,12 @@
 package work
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -78,6 +80,27 @@ func TestF2_WorkWhoseApplyWasCutIsNotGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	if unsaved := unsavedNow(t, work); !unsaved.Any() || !strings.Contains(unsaved.Unknown, "apply") {
+		t.Errorf("unsaved is %+v", unsaved)
+	}
+}
+
+func TestT17_RefsOfManyRepositoriesAreBounded(t *testing.T) {
+	work, _ := kept(t)
+	const each = 1 << 20
+	line := []byte("# " + strings.Repeat("x", 61) + "\n")
+	text := string(bytes.Repeat(line, each/len(line)))
+	put(t, work, ".git/modules/0/packed-refs", text)
+	first := filepath.Join(work.Place(backend.PlaceWorkspace), ".git", "modules", "0", "packed-refs")
+	for i := range maxPackedRefs/each + 1 {
+		name := ".git/modules/" + strconv.Itoa(i)
+		put(t, work, name+"/HEAD", "ref: refs/heads/main\n")
+		if i > 0 {
+			if err := os.Link(first, filepath.Join(work.Place(backend.PlaceWorkspace), name, "packed-refs")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if unsaved := unsavedNow(t, work); !strings.Contains(unsaved.Unknown, "packed") {
 		t.Errorf("unsaved is %+v", unsaved)
 	}
 }

@@ -60,38 +60,41 @@ func ReadRefs(ctx context.Context, root *os.Root) ([]Ref, error) {
 	if _, err := root.Lstat(".git/reftable"); !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("read refs: they are in a reftable")
 	}
-	found := refMap{}
-	if err := found.repository(ctx, root, ".git", ""); err != nil {
+	r := &refReader{found: map[string]string{}, left: maxPackedRefs}
+	if err := r.repository(ctx, root, ".git", ""); err != nil {
 		return nil, err
 	}
 	if _, err := root.Lstat(".git/HEAD"); err != nil {
 		return nil, fmt.Errorf("read HEAD: %w", err)
 	}
 	for _, dir := range []string{".git/modules", ".git/worktrees"} { // ".git": no ref begins so
-		if err := found.repositories(ctx, root, dir); err != nil {
+		if err := r.repositories(ctx, root, dir); err != nil {
 			return nil, fmt.Errorf("read refs in %s: %w", dir, err)
 		}
 	}
-	refs := make([]Ref, 0, len(found))
-	for name, object := range found {
+	refs := make([]Ref, 0, len(r.found))
+	for name, object := range r.found {
 		refs = append(refs, Ref{Name: strings.TrimPrefix(name, "heads/"), Object: object})
 	}
 	slices.SortFunc(refs, func(a, b Ref) int { return strings.Compare(a.Name, b.Name) })
 	return refs, nil
 }
 
-// refMap is what refs name.
-type refMap map[string]string
+// refReader reads refs: how much packed ones may take is bounded for all together.
+type refReader struct {
+	found map[string]string
+	left  int64
+}
 
 // repository reads the refs of the repository in that directory, which go below that
 // name.
-func (found refMap) repository(ctx context.Context, root *os.Root, dir, below string) error {
-	return errors.Join(found.packed(root, dir, below), found.loose(ctx, root, dir, below), found.heads(root, dir, below))
+func (r *refReader) repository(ctx context.Context, root *os.Root, dir, below string) error {
+	return errors.Join(r.packed(root, dir, below), r.loose(ctx, root, dir, below), r.heads(root, dir, below))
 }
 
 // heads reads what names a commit itself: HEAD when it is detached, and what git puts
 // aside of uncommitted files for the end of a rebase or merge.
-func (found refMap) heads(root *os.Root, dir, below string) error {
+func (r *refReader) heads(root *os.Root, dir, below string) error {
 	for _, name := range []string{"HEAD", "MERGE_AUTOSTASH", "rebase-merge/autostash", "rebase-apply/autostash"} {
 		data, err := readSmall(root, path.Join(dir, name), maxRefFile)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -101,7 +104,7 @@ func (found refMap) heads(root *os.Root, dir, below string) error {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 		if text := strings.TrimSpace(string(data)); objectName.MatchString(text) {
-			found[below+name] = text
+			r.found[below+name] = text
 		}
 	}
 	return nil
@@ -109,7 +112,7 @@ func (found refMap) heads(root *os.Root, dir, below string) error {
 
 // repositories reads the refs of the repositories below dir: those of submodules, and
 // what worktrees have for themselves.
-func (found refMap) repositories(ctx context.Context, root *os.Root, dir string) error {
+func (r *refReader) repositories(ctx context.Context, root *os.Root, dir string) error {
 	opened, err := root.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -127,37 +130,38 @@ func (found refMap) repositories(ctx context.Context, root *os.Root, dir string)
 		case name == "HEAD" && !entry.IsDir(): // before all that is in lower case
 			known[parent] = true
 			at := path.Join(dir, parent)
-			return found.repository(ctx, root, at, at+"/")
+			return r.repository(ctx, root, at, at+"/")
 		}
 		return nil
 	})
 }
 
-func (found refMap) packed(root *os.Root, dir, prefix string) error {
-	data, err := readSmall(root, path.Join(dir, "packed-refs"), maxPackedRefs)
+func (r *refReader) packed(root *os.Root, dir, prefix string) error {
+	data, err := readSmall(root, path.Join(dir, "packed-refs"), r.left)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read packed refs: %w", err)
 	}
+	r.left -= int64(len(data))
 	for line := range strings.Lines(string(data)) {
 		object, name, _ := strings.Cut(strings.TrimRight(line, "\n"), " ")
 		if strings.HasPrefix(line, "#") || strings.HasPrefix(line, "^") {
 			continue
 		}
 		below, ok := strings.CutPrefix(name, "refs/")
-		if !ok || !objectName.MatchString(object) || len(found) >= maxRefs {
+		if !ok || !objectName.MatchString(object) || len(r.found) >= maxRefs {
 			return errors.New("read packed refs: they are garbled, or too many")
 		}
 		if !strings.HasPrefix(below, "remotes/") {
-			found[prefix+below] = object
+			r.found[prefix+below] = object
 		}
 	}
 	return nil
 }
 
-func (found refMap) loose(ctx context.Context, root *os.Root, in, prefix string) error {
+func (r *refReader) loose(ctx context.Context, root *os.Root, in, prefix string) error {
 	dir, err := root.OpenFile(path.Join(in, "refs"), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -172,7 +176,7 @@ func (found refMap) loose(ctx context.Context, root *os.Root, in, prefix string)
 			return archive.ErrSkip
 		case entry.IsDir(), strings.HasSuffix(entry.Path, ".lock"):
 			return nil
-		case len(found) >= maxRefs:
+		case len(r.found) >= maxRefs:
 			return errors.New("they are too many")
 		}
 		data, err := readSmall(root, path.Join(in, "refs", entry.Path), maxRefFile)
@@ -185,7 +189,7 @@ func (found refMap) loose(ctx context.Context, root *os.Root, in, prefix string)
 		text := strings.TrimSpace(string(data))
 		switch {
 		case objectName.MatchString(text):
-			found[prefix+entry.Path] = text
+			r.found[prefix+entry.Path] = text
 		case !strings.HasPrefix(text, "ref: "):
 			return fmt.Errorf("%+q holds no object name", entry.Path)
 		}
