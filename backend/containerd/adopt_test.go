@@ -212,3 +212,31 @@ func TestF2_ARenameThatWasCutIsDoneAgain(t *testing.T) {
 		t.Errorf("the work is not there, %v", err)
 	}
 }
+
+func TestF2_AKeptBottleGoesByTheUsersWordAlone(t *testing.T) {
+	_, where := keptOne(t)
+	late := filepath.Join(where.place(backend.PlaceWorkspace), "late")
+	if err := os.WriteFile(late, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syncKept(t.Context(), where); err != nil {
+		t.Fatal(err)
+	}
+	// All of it came home meanwhile, and who brought it was killed.
+	if err := os.Remove(late); err != nil {
+		t.Fatal(err)
+	}
+	if err := removeState(t.Context(), where, false); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := exists(where.place(backend.PlaceWorkspace)); err != nil || !there {
+		t.Errorf("it is gone, %v", err)
+	}
+	settled := &launch{claim: &claim{places: where, adopted: true}, plan: &backend.Plan{Version: backend.PlanVersion}}
+	if err := settled.settle(); err != nil {
+		t.Fatal(err)
+	}
+	if keep, err := keeps(t.Context(), where); err != nil || keep {
+		t.Errorf("it is kept though it runs again, %v", err)
+	}
+}

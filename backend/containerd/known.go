@@ -84,8 +84,10 @@ func checkState(where places) error {
 // keeps says that the state of a bottle outlives it: something in it is nowhere else,
 // or it was kept before and has not come to run again.
 func keeps(ctx context.Context, where places) (bool, error) {
-	if resuming, err := exists(where.resuming()); err != nil || resuming {
-		return resuming, err
+	for _, mark := range []string{where.resuming(), where.kept()} {
+		if there, err := exists(mark); err != nil || there {
+			return there, err
+		}
 	}
 	unsaved, err := unsavedWork(ctx, where)
 	return unsaved.Differs(), err
