@@ -14,6 +14,7 @@ const (
 	LabelRuntimeReason = LabelPrefix + "runtime-reason"
 	LabelImage         = LabelPrefix + "image"
 	LabelVersion       = LabelPrefix + "version" // of the record's form
+	LabelRoots         = LabelPrefix + "roots"   // directories of state and of locks, with a colon between
 	LabelHelps         = LabelPrefix + "helps"   // handle of whose work a helper bottle is for
 )
 

@@ -44,8 +44,9 @@ type Status struct {
 
 // Unsaved is work in a bottle that is nowhere else.
 type Unsaved struct {
-	// Changed counts files outside the top .git that differ from what went in,
-	// or from what came home since; Paths are the first of them.
+	// Changed counts files outside the top .git, and content of large files in it,
+	// that differ from what went in, or from what came home since; Paths are the
+	// first of them.
 	Changed int      `json:"changed"`
 	Paths   []string `json:"paths,omitempty"`
 	// Refs are the first of the branches, tags and the like whose commit the

@@ -13,9 +13,12 @@ const (
 	StateBaseline = "baseline"  // what the workspace held before claude came
 	StateSaved    = "saved"     // what of the workspace is at home by now, in the same form
 	StateBase     = "base"      // contents of what went in
-	StateApply    = "apply"     // an apply that is under way, or was cut
+	StateApply    = "apply"     // where an apply keeps its own
 	StateTips     = "tips"      // object names that the host has, one per line
 	StateCommits  = "commits"   // how many commits the bottle has counted beyond those
+
+	// ApplyJournal lies in StateApply while an apply is under way, or was cut.
+	ApplyJournal = "journal.json"
 )
 
 // Work is what a bottle has made, while it runs or once it is kept.

@@ -59,6 +59,9 @@ func CopyOut(ctx context.Context, pack Packer, w io.Writer, name string, options
 	})
 }
 
+// headName is the file without which git takes no directory for a repository.
+const headName = "HEAD"
+
 // home says what comes home: what can neither lead nor act by itself.
 func (o CopyOptions) home() archive.Options {
 	options := archive.Options{Caps: archive.CopyCaps(o.Bytes, o.Entries), Symlinks: archive.SymlinksInside}
@@ -66,6 +69,9 @@ func (o CopyOptions) home() archive.Options {
 		options.Leave = func(name string) string {
 			if hostgit.MeansRepository(name) {
 				return "a repository of the bottle's"
+			}
+			if name == headName {
+				return "git would take its directory for a repository"
 			}
 			return ""
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -165,6 +166,36 @@ func TestT19_NamesThatGitTakesForARepository(t *testing.T) {
 	} {
 		if got := hostgit.MeansRepository(name); got != want {
 			t.Errorf("%q: %v", name, got)
+		}
+	}
+}
+
+// A directory with the right files in it is a repository, whatever its name.
+func TestT19_NoCopyIsARepository(t *testing.T) {
+	from, ran := t.TempDir(), filepath.Join(t.TempDir(), "ran")
+	for name, text := range map[string]string{
+		"file": "1\n", "HEAD": "ref: refs/heads/main\n", "objects/info/packs": "\n", "refs/heads/readme": "\n", "tree/file": "\n",
+		"config": "[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tworktree = tree\n\tfsmonitor = \"touch " + ran + "; false\"\n",
+	} {
+		path := filepath.Join(from, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, git := range []bool{false, true} {
+		dir, to := home(t)
+		options := copyOptions()
+		options.Git = git
+		to.Name = "copy"
+		summary, err := CopyHome(t.Context(), FromFiles(archive.OwnFiles{}, from), to, options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status := exec.CommandContext(t.Context(), "git", "status")
+		status.Dir = filepath.Join(dir, "copy")
+		_ = status.Run() // no repository, when all is well
+		if _, err := os.Stat(ran); (err == nil) != git {
+			t.Errorf("with repositories %t it ran: %v; left out: %v", git, err, summary.Skipped)
 		}
 	}
 }

@@ -23,6 +23,9 @@ const (
 	maxPackedRefs = 64 << 20
 )
 
+// ofRepository are directories of a repository in which there is no other one.
+var ofRepository = map[string]bool{"objects": true, "refs": true, "logs": true, "lfs": true, "hooks": true, "info": true}
+
 // Ref is a name in a repository for an object.
 type Ref struct {
 	// Name is without refs/ and, of a branch, without heads/.
@@ -32,8 +35,9 @@ type Ref struct {
 }
 
 // ReadRefs reads the refs of the repository at the top of a workspace, without git:
-// the loose ones, the packed ones, and HEAD when it names a commit itself. Those of
-// remotes are left out, for they are elsewhere too. Without a repository there are
+// the loose ones, the packed ones, and HEAD when it names a commit itself; likewise
+// those that submodules and worktrees keep in it. Those of remotes are left out, for
+// they are elsewhere too. Without a repository there are
 // none. What can't be read is an error, so that nobody takes it for nothing.
 func ReadRefs(ctx context.Context, root *os.Root) ([]Ref, error) {
 	info, err := root.Lstat(".git")
@@ -49,54 +53,109 @@ func ReadRefs(ctx context.Context, root *os.Root) ([]Ref, error) {
 	if _, err := root.Lstat(".git/reftable"); !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("read refs: they are in a reftable")
 	}
-	found := map[string]string{}
-	if err := packedRefs(root, found); err != nil {
+	r := &refReader{found: map[string]string{}, left: maxPackedRefs}
+	if err := r.repository(ctx, root, ".git", ""); err != nil {
 		return nil, err
 	}
-	if err := looseRefs(ctx, root, found); err != nil {
-		return nil, err
-	}
-	head, err := archive.ReadSmall(root, ".git/HEAD", maxRefFile)
-	if err != nil {
+	if _, err := root.Lstat(".git/HEAD"); err != nil {
 		return nil, fmt.Errorf("read HEAD: %w", err)
 	}
-	if text := strings.TrimSpace(string(head)); ledger.IsObjectName(text) {
-		found["HEAD"] = text
+	for _, dir := range []string{".git/modules", ".git/worktrees"} { // ".git": no ref begins so
+		if err := r.repositories(ctx, root, dir); err != nil {
+			return nil, fmt.Errorf("read refs in %s: %w", dir, err)
+		}
 	}
-	refs := make([]Ref, 0, len(found))
-	for name, object := range found {
+	refs := make([]Ref, 0, len(r.found))
+	for name, object := range r.found {
 		refs = append(refs, Ref{Name: strings.TrimPrefix(name, "heads/"), Object: object})
 	}
 	slices.SortFunc(refs, func(a, b Ref) int { return strings.Compare(a.Name, b.Name) })
 	return refs, nil
 }
 
-func packedRefs(root *os.Root, found map[string]string) error {
-	data, err := archive.ReadSmall(root, ".git/packed-refs", maxPackedRefs)
+// refReader reads refs: how much packed ones may take is bounded for all together.
+type refReader struct {
+	found map[string]string
+	left  int64
+}
+
+// repository reads the refs of the repository in that directory, which go below that
+// name.
+func (r *refReader) repository(ctx context.Context, root *os.Root, dir, below string) error {
+	return errors.Join(r.packed(root, dir, below), r.loose(ctx, root, dir, below), r.heads(root, dir, below))
+}
+
+// heads reads what names a commit itself: HEAD when it is detached, and what git puts
+// aside of uncommitted files for the end of a rebase or merge.
+func (r *refReader) heads(root *os.Root, dir, below string) error {
+	for _, name := range []string{"HEAD", "MERGE_AUTOSTASH", "rebase-merge/autostash", "rebase-apply/autostash"} {
+		data, err := archive.ReadSmall(root, path.Join(dir, name), maxRefFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		if text := strings.TrimSpace(string(data)); ledger.IsObjectName(text) {
+			r.found[below+name] = text
+		}
+	}
+	return nil
+}
+
+// repositories reads the refs of the repositories below dir: those of submodules, and
+// what worktrees have for themselves.
+func (r *refReader) repositories(ctx context.Context, root *os.Root, dir string) error {
+	opened, err := root.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	known := map[string]bool{}
+	return archive.Walk(ctx, opened, func(entry archive.Entry) error {
+		parent, name := path.Split(entry.Path)
+		switch {
+		case entry.IsDir() && known[parent] && ofRepository[name]:
+			return archive.ErrSkip
+		case name == "HEAD" && !entry.IsDir(): // before all that is in lower case
+			known[parent] = true
+			at := path.Join(dir, parent)
+			return r.repository(ctx, root, at, at+"/")
+		}
+		return nil
+	})
+}
+
+func (r *refReader) packed(root *os.Root, dir, prefix string) error {
+	data, err := archive.ReadSmall(root, path.Join(dir, "packed-refs"), r.left)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read packed refs: %w", err)
 	}
+	r.left -= int64(len(data))
 	for line := range strings.Lines(string(data)) {
 		object, name, _ := strings.Cut(strings.TrimRight(line, "\n"), " ")
 		if strings.HasPrefix(line, "#") || strings.HasPrefix(line, "^") {
 			continue
 		}
 		below, ok := strings.CutPrefix(name, "refs/")
-		if !ok || !ledger.IsObjectName(object) || len(found) >= maxRefs {
+		if !ok || !ledger.IsObjectName(object) || len(r.found) >= maxRefs {
 			return errors.New("read packed refs: they are garbled, or too many")
 		}
 		if !strings.HasPrefix(below, "remotes/") {
-			found[below] = object
+			r.found[prefix+below] = object
 		}
 	}
 	return nil
 }
 
-func looseRefs(ctx context.Context, root *os.Root, found map[string]string) error {
-	dir, err := root.OpenFile(".git/refs", os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+func (r *refReader) loose(ctx context.Context, root *os.Root, in, prefix string) error {
+	dir, err := root.OpenFile(path.Join(in, "refs"), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -110,10 +169,10 @@ func looseRefs(ctx context.Context, root *os.Root, found map[string]string) erro
 			return archive.ErrSkip
 		case entry.IsDir(), strings.HasSuffix(entry.Path, ".lock"):
 			return nil
-		case len(found) >= maxRefs:
+		case len(r.found) >= maxRefs:
 			return errors.New("they are too many")
 		}
-		data, err := archive.ReadSmall(root, path.Join(".git/refs", entry.Path), maxRefFile)
+		data, err := archive.ReadSmall(root, path.Join(in, "refs", entry.Path), maxRefFile)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -123,7 +182,7 @@ func looseRefs(ctx context.Context, root *os.Root, found map[string]string) erro
 		text := strings.TrimSpace(string(data))
 		switch {
 		case ledger.IsObjectName(text):
-			found[entry.Path] = text
+			r.found[prefix+entry.Path] = text
 		case !strings.HasPrefix(text, "ref: "):
 			return fmt.Errorf("%+q holds no object name", entry.Path)
 		}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -49,29 +50,53 @@ func look(ctx context.Context, work *backend.Work, unsaved *backend.Unsaved) err
 		return fmt.Errorf("open workspace: %w", err)
 	}
 	defer func() { _ = root.Close() }()
+	if err := appliesInFull(work); err != nil {
+		return err
+	}
 	known, err := ledger.Saved(work)
 	if err != nil {
 		return err
 	}
 	inGit := 0
 	err = archive.Differ(ctx, root, known, func(path string) {
-		switch below, inside := strings.CutPrefix(path, ".git/"); {
-		case inside, path == ".git": // which ReadRefs wants to be a directory
+		below, inside := strings.CutPrefix(path, ".git/")
+		if inside || path == ".git" { // which ReadRefs wants to be a directory
 			inGit++
-			if !bookkeeping(below) {
+			if !bookkeeping(below) && !content(below) {
 				unsaved.Other++
 			}
-		default:
+		}
+		if !inside && path != ".git" || content(below) {
 			unsaved.Changed++
 			if len(unsaved.Paths) < maxNamed {
 				unsaved.Paths = append(unsaved.Paths, path)
 			}
 		}
 	})
-	if err != nil || inGit == 0 {
-		return err // no ref has moved that is no file
+	if err != nil {
+		return err
 	}
-	return lookAtRefs(ctx, work, unsaved)
+	err = lookAtRefs(ctx, work, unsaved)
+	if err != nil && inGit == 0 && ctx.Err() == nil {
+		return nil //nolint:nilerr // no file has changed, so no ref has
+	}
+	return err
+}
+
+// appliesInFull says that no apply was cut: what it has put aside of the user's files
+// is found by what lies in here.
+func appliesInFull(work *backend.Work) error {
+	_, err := os.Lstat(filepath.Join(work.Path(backend.StateApply), backend.ApplyJournal))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(errors.New("an apply is under way or was cut: the next one undoes that"), err)
+}
+
+// content says that a file of .git holds content that is no object: what the files of
+// large-file stores stand for.
+func content(below string) bool {
+	return strings.HasPrefix(below, "lfs/objects/") || strings.HasPrefix(below, "annex/objects/")
 }
 
 // bookkeeping says that a file of .git holds no work, nor leads to any that refs

@@ -59,6 +59,9 @@ func (l layout) adopt(id backend.ID, name string) (_ *claim, err error) {
 			made.abandon()
 		}
 	}()
+	if err := checkReady(from); err != nil {
+		return nil, err
+	}
 	if err := os.WriteFile(from.resuming(), nil, 0o600); err != nil {
 		return nil, fmt.Errorf("mark bottle as resuming: %w", err)
 	}
@@ -74,14 +77,23 @@ func (l layout) adopt(id backend.ID, name string) (_ *claim, err error) {
 	return made, nil
 }
 
+// checkReady refuses a bottle that was never whole: a launch or a fork was cut. What is
+// done in one would count as nothing.
+func checkReady(where places) error {
+	unready, err := neverRan(where)
+	if err != nil || !unready {
+		return err
+	}
+	return fmt.Errorf("it was cut before it was whole, and nobody has worked in it: `claude-bottle cleanup` or `claude-bottle rm %s` removes it: %w",
+		where.id.Handle(), errdefs.ErrFailedPrecondition)
+}
+
 // rename gives a kept bottle another name. It returns the claim that holds then.
 func (l layout) rename(old *claim, to places) (*claim, error) {
-	for _, path := range []string{to.state, to.run} {
-		if there, err := exists(path); err != nil || there {
-			return old, errors.Join(fmt.Errorf("%s is there already: choose another name: %w", to.id.Handle(), errdefs.ErrAlreadyExists), err)
-		}
+	if there, err := exists(to.state); err != nil || there {
+		return old, errors.Join(fmt.Errorf("%s is there already: choose another name: %w", to.id.Handle(), errdefs.ErrAlreadyExists), err)
 	}
-	lock, err := takeFree(to)
+	lock, err := takeFree(to) // what a rename that was cut has left there is nobody's
 	if err != nil {
 		return old, err
 	}

@@ -173,3 +173,70 @@ func TestACutInputIsAnError(t *testing.T) {
 		t.Error("it is taken for whole")
 	}
 }
+
+func TestF2_WhatWasNeverWholeIsNotGoneOnWith(t *testing.T) {
+	l, where := keptOne(t)
+	letGo(t, where)
+	// As a kill in the middle of a launch or a fork leaves it.
+	if err := errors.Join(os.Remove(where.baseline()), os.WriteFile(where.unready(), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	made, err := l.adopt(where.id, where.id.Name)
+	if !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("it is adopted: %v", err)
+	}
+	if err == nil {
+		made.abandon()
+	}
+	if there, err := exists(where.resuming()); err != nil || there {
+		t.Errorf("a mark stays, %v", err)
+	}
+}
+
+func TestF2_ARenameThatWasCutIsDoneAgain(t *testing.T) {
+	l, where := keptOne(t)
+	letGo(t, where)
+	to := l.bottle(backend.ID{Name: "second", Suffix: where.id.Suffix})
+	// A kill before the state moved leaves a lock that nobody holds.
+	taken, err := takeFree(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken.release()
+	made, err := l.adopt(where.id, "second")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made.abandon()
+	if there, err := exists(to.state); err != nil || !there {
+		t.Errorf("the work is not there, %v", err)
+	}
+}
+
+func TestF2_AKeptBottleGoesByTheUsersWordAlone(t *testing.T) {
+	_, where := keptOne(t)
+	late := filepath.Join(where.place(backend.PlaceWorkspace), "late")
+	if err := os.WriteFile(late, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syncKept(t.Context(), where); err != nil {
+		t.Fatal(err)
+	}
+	// All of it came home meanwhile, and who brought it was killed.
+	if err := os.Remove(late); err != nil {
+		t.Fatal(err)
+	}
+	if err := removeState(t.Context(), where, false); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := exists(where.place(backend.PlaceWorkspace)); err != nil || !there {
+		t.Errorf("it is gone, %v", err)
+	}
+	settled := &launch{claim: &claim{places: where, adopted: true}, plan: &backend.Plan{Version: backend.PlanVersion}}
+	if err := settled.settle(); err != nil {
+		t.Fatal(err)
+	}
+	if keep, err := keeps(t.Context(), where); err != nil || keep {
+		t.Errorf("it is kept though it runs again, %v", err)
+	}
+}

@@ -44,6 +44,9 @@ func (b *Backend) Fork(ctx context.Context, of *backend.Work, name string) (_ *b
 	if err := work.Carry(ctx, of, made); err != nil {
 		return nil, err
 	}
+	if err := os.WriteFile(claimed.kept(), nil, 0o600); err != nil {
+		return nil, fmt.Errorf("mark bottle as kept: %w", err)
+	}
 	if err := syncState(ctx, claimed.places); err != nil {
 		return nil, err
 	}

@@ -49,6 +49,20 @@ func checkRecord(record runtime.Record) error {
 		record.Name, backend.Printable(version), backend.RecordVersion, errdefs.ErrFailedPrecondition)
 }
 
+// roots are the directories that a bottle of this layout is in.
+func (l layout) roots() string { return l.root + ":" + l.runRoot }
+
+// checkRoots refuses to judge a bottle whose lock and state lie elsewhere: it would
+// always look dead. A record that doesn't say where is taken for ours.
+func (l layout) checkRoots(record runtime.Record) error {
+	roots, said := record.Labels[backend.LabelRoots]
+	if !said || roots == l.roots() {
+		return nil
+	}
+	return fmt.Errorf("bottle %s is of another --root, --run-root or --address, its directories are %s: this program leaves it alone, use the same flags as it was started with: %w",
+		record.Name, backend.Printable(roots), errdefs.ErrFailedPrecondition)
+}
+
 // checkState is checkRecord for the directory of a bottle whose record is gone.
 // A plan that can't be read says nothing: the baseline guards the work.
 func checkState(where places) error {
@@ -70,8 +84,10 @@ func checkState(where places) error {
 // keeps says that the state of a bottle outlives it: something in it is nowhere else,
 // or it was kept before and has not come to run again.
 func keeps(ctx context.Context, where places) (bool, error) {
-	if resuming, err := exists(where.resuming()); err != nil || resuming {
-		return resuming, err
+	for _, mark := range []string{where.resuming(), where.kept()} {
+		if there, err := exists(mark); err != nil || there {
+			return there, err
+		}
 	}
 	unsaved, err := unsavedWork(ctx, where)
 	return unsaved.Differs(), err
@@ -80,11 +96,17 @@ func keeps(ctx context.Context, where places) (bool, error) {
 // unsavedWork says what is unsaved in a bottle on disk. The error is ctx's alone.
 func unsavedWork(ctx context.Context, where places) (backend.Unsaved, error) {
 	kept := &backend.Work{ID: where.id, State: where.state}
-	if there, err := exists(where.baseline()); err == nil && !there {
-		if unready, err := exists(where.unready()); err == nil && unready {
-			// Claude never ran.
-			return backend.Unsaved{Workspace: kept.Place(backend.PlaceWorkspace), Handle: where.id.Handle()}, nil
-		}
+	if never, err := neverRan(where); err == nil && never {
+		return backend.Unsaved{Workspace: kept.Place(backend.PlaceWorkspace), Handle: where.id.Handle()}, nil
 	}
 	return work.Unsaved(ctx, kept)
+}
+
+// neverRan says that claude never ran in a bottle: it was cut while it was made.
+func neverRan(where places) (bool, error) {
+	there, err := exists(where.baseline())
+	if err != nil || there {
+		return false, err
+	}
+	return exists(where.unready())
 }

@@ -160,6 +160,7 @@ func (l *launch) labels() map[string]string {
 		backend.LabelRuntimeReason: l.plan.Runtime.Reason,
 		backend.LabelImage:         l.plan.Image.Pinned(),
 		backend.LabelVersion:       backend.RecordVersion,
+		backend.LabelRoots:         l.backend.layout.roots(),
 	}
 	if l.helps != nil {
 		labels[backend.LabelHelps] = l.helps.id.Handle()

@@ -99,6 +99,10 @@ func (p places) unready() string { return filepath.Join(p.state, "unready") }
 // then no teardown may take it for one that has nothing to keep.
 func (p places) resuming() string { return filepath.Join(p.state, "resuming") }
 
+// kept is there once a bottle was kept at its end, or made as a kept one, until it
+// runs again: it goes by the user's word alone, also when all its work came home.
+func (p places) kept() string { return filepath.Join(p.state, "kept") }
+
 // place is the directory on the host that is mounted at place.
 func (p places) place(place backend.Place) string {
 	if place == backend.PlaceSSH {

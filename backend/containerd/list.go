@@ -51,6 +51,13 @@ func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Sta
 		status.ID = id.String()
 		status.Workspace, status.Fence = where.place(backend.PlaceWorkspace), where.proof()
 	}
+	if err := b.layout.checkRoots(record); err != nil {
+		status.Phase, status.Message = backend.PhaseStarting, err.Error()
+		if phase, err := b.taskPhase(ctx, record.Name); err == nil && phase == taskRunning {
+			status.Phase = backend.PhaseRunning
+		}
+		return status
+	}
 	alive, err := b.held(record)
 	if err != nil {
 		status.Phase, status.Message = backend.PhaseDead, err.Error()

@@ -16,6 +16,9 @@ import (
 // held says whether a process stands behind the record. Who takes a dead bottle
 // down holds the lock and does not.
 func (b *Backend) held(record runtime.Record) (bool, error) {
+	if err := b.layout.checkRoots(record); err != nil {
+		return false, err
+	}
 	id, err := idOf(record)
 	if err != nil {
 		return false, err
@@ -63,7 +66,7 @@ func (b *Backend) observe(ctx context.Context, where places, discard bool) (seen
 		s.record = belongs(record, where.id)
 		s.marked = record.Labels[backend.LabelWish] == backend.WishGone
 		if s.record {
-			if err := checkRecord(record); err != nil {
+			if err := errors.Join(checkRecord(record), b.layout.checkRoots(record)); err != nil {
 				return s, err
 			}
 		}

@@ -103,8 +103,10 @@ func (l *launch) settle() error {
 	if err := writePlan(l.places, l.plan); err != nil {
 		return err
 	}
-	if err := os.Remove(l.resuming()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("settle bottle: %w", err)
+	for _, mark := range []string{l.kept(), l.resuming()} {
+		if err := os.Remove(mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("settle bottle: %w", err)
+		}
 	}
 	return nil
 }

@@ -23,6 +23,9 @@ func syncKept(ctx context.Context, where places) error {
 	if keep, err := keeps(ctx, where); err != nil || !keep {
 		return err // it goes as a whole
 	}
+	if err := os.WriteFile(where.kept(), nil, 0o600); err != nil {
+		log.G(ctx).WithError(err).Warn("mark bottle as kept") // a full disk must not hold the end up
+	}
 	now := time.Now()
 	if err := os.Chtimes(where.state, now, now); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.G(ctx).WithError(err).Warn("date state directory")

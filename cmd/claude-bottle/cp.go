@@ -39,8 +39,8 @@ standard input, for a directory in the bottle, or on standard output.
 
 Regular files, directories and symbolic links that stay inside what is copied come home,
 owned as the directory that they come into. All else is left out and named: devices,
-FIFOs, sockets, setuid bits, and repositories (.git), whose hooks and settings would run
-by your git. What comes home is still the agent's: look before you run any of it.`,
+FIFOs, sockets, setuid bits, and repositories (.git, and each file HEAD, by which git
+takes a directory for one), whose hooks and settings would run by your git. What comes home is still the agent's: look before you run any of it.`,
 		Example: `  claude-bottle cp claude:report.md .
   claude-bottle cp claude:/workspace/dist/. ./dist
   claude-bottle cp claude@k3x9q:/workspace/src ./src-of-yesterday

@@ -76,6 +76,10 @@ func TestWorkIsFetchedWhileTheBottleRunsAndAfterItWasKilled(t *testing.T) {
 		if got := bottletest.Git(t, u.Cwd, "show", "refs/bottle/tester/uncommitted:tracked"); got != "went in\nwish\ndirty" {
 			t.Errorf("not committed is %q", got)
 		}
+		// Who looks with other flags sees no lock, and takes nobody's life for that.
+		elsewhere := []string{"--root", t.TempDir(), "--run-root", t.TempDir()}
+		u.Run(append(elsewhere, "cleanup", "--yes")...)
+		bottletest.Contains(t, u.Run(append(elsewhere, "fetch", "tester")...).Want(t, 1).Stderr, "another --root", u.Root)
 		letGo(t, u, "one")
 		bottletest.Eventually(t, "the agent's second step", func() bool { return inHome(u, "did-two") != "" })
 		again := u.Run("fetch", "tester", "-o", "json").Want(t, 0)

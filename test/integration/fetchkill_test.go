@@ -35,6 +35,7 @@ func TestF2_AFetchThatIsKilledLeavesTheKeptWorkAndNothingElse(t *testing.T) {
 	onEachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		hostRepository(t, u, stuck)
 		u.Start(runtime, "--quiet", "--cwd").Want(t, 0)
+		idle(t, u)
 		before := sums(t, u)
 		begun := filepath.Join(keptWorkspace(t, u), "begun")
 		for _, test := range []struct {

@@ -41,22 +41,20 @@ func (i *identity) is(stat unix.Stat_t) bool {
 	return i.Inode == stat.Ino && i.Mode == stat.Mode && i.Size == stat.Size && i.Seconds == stat.Mtim.Sec && i.Nanos == stat.Mtim.Nsec
 }
 
-const journalName = "journal.json"
-
 // write writes the journal whole or not at all, and onto the disk.
 func (a *area) write(j *journal) (err error) {
 	data, err := json.Marshal(j)
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
-	temporary := a.path(journalName + ".new")
+	temporary := a.path(backend.ApplyJournal + ".new")
 	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	_, err = file.Write(data)
 	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = os.Rename(temporary, a.path(journalName))
+		err = os.Rename(temporary, a.path(backend.ApplyJournal))
 	}
 	if err = errors.Join(err, syncDirectory(a.dir)); err != nil {
 		_ = os.Remove(temporary)
@@ -67,7 +65,7 @@ func (a *area) write(j *journal) (err error) {
 
 // forget removes the journal.
 func (a *area) forget() error {
-	if err := os.Remove(a.path(journalName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(a.path(backend.ApplyJournal)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove journal: %w", err)
 	}
 	return nil
@@ -83,7 +81,7 @@ func syncDirectory(path string) error {
 
 // recover finishes an apply that was cut, or rolls it back, and says what it did.
 func (a *area) recover() (note string, err error) {
-	data, err := os.ReadFile(a.path(journalName))
+	data, err := os.ReadFile(a.path(backend.ApplyJournal))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -96,7 +94,7 @@ func (a *area) recover() (note string, err error) {
 	}
 	into := backend.Printable(string(j.Into))
 	gone := func(err error) error {
-		return fmt.Errorf("an apply to %s was cut, and that directory can't be found again: bring it back, or remove %s: %w (%w)", into, a.path(journalName), errdefs.ErrFailedPrecondition, err)
+		return fmt.Errorf("an apply to %s was cut, and that directory can't be found again: bring it back, or remove %s: %w (%w)", into, a.path(backend.ApplyJournal), errdefs.ErrFailedPrecondition, err)
 	}
 	dest, err := openTree(string(j.Into))
 	if err != nil {

@@ -23,6 +23,7 @@ func gitLookalike(name string) string {
 // judge says what never comes home as a file.
 type judge struct {
 	in           []*tree // at both ends
+	top          bool    // the destination itself has a .git
 	repositories map[string]string
 }
 
@@ -53,11 +54,13 @@ func (j *judge) refuse(change *Change) string {
 // gitDirectory says whether a path lies in what git takes for a repository without
 // a name: it would obey the settings in there for whoever stands in that directory.
 func (j *judge) gitDirectory(name string) string {
-	for _, dir := range above(name) {
+	for _, dir := range append(above(name), ".") {
 		why, known := j.repositories[dir]
 		if !known {
 			has := func(name string) bool { return j.has(path.Join(dir, name)) }
-			if has("HEAD") && (has("objects") && has("refs") || has("commondir")) {
+			if dir == "." && j.top {
+				// git looks there first
+			} else if has("HEAD") && (has("objects") && has("refs") || has("commondir")) {
 				why = fmt.Sprintf("%+q looks like a repository", dir)
 			}
 			j.repositories[dir] = why

@@ -105,7 +105,8 @@ func Prepare(ctx context.Context, work *backend.Work, target Target) (_ *Offer, 
 	if o.changes, err = selected(o.view.changes, target.Paths); err != nil {
 		return nil, err
 	}
-	judge := &judge{in: []*tree{o.view.now, o.dest}, repositories: map[string]string{}}
+	_, err = o.dest.lstat(".git")
+	judge := &judge{in: []*tree{o.view.now, o.dest}, top: err == nil, repositories: map[string]string{}}
 	o.keep(func(_ int, change *Change) string { return judge.refuse(change) })
 	before, after := &side{dir: o.area.path("a")}, &side{dir: o.area.path("b")}
 	if err := o.view.fill(ctx, o.changes, before, after); err != nil {

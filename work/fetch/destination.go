@@ -35,8 +35,8 @@ func openDestination(ctx context.Context, path string, work *backend.Work, limit
 	if err != nil {
 		return nil, fmt.Errorf("open repository (--into names another): %w", err)
 	}
-	if below(filepath.Dir(work.State), resolved) {
-		return nil, fmt.Errorf("%s belongs to a bottle: name a repository of your own with --into: %w", path, errdefs.ErrInvalidArgument)
+	if err := notABottles(work, path, resolved); err != nil {
+		return nil, err
 	}
 	owner, err := hostgit.OwnerOf(resolved)
 	if err != nil {
@@ -57,6 +57,10 @@ func openDestination(ctx context.Context, path string, work *backend.Work, limit
 	if d.format, err = d.ask(ctx, "rev-parse", "--show-object-format"); err != nil {
 		return nil, err
 	}
+	// Its .git may be a file or a link that leads into a bottle.
+	if err := notABottles(work, path, common, d.objects); err != nil {
+		return nil, err
+	}
 	if d.git.Owner, err = hostgit.OwnerOf(common); err != nil {
 		return nil, err
 	}
@@ -67,6 +71,25 @@ func openDestination(ctx context.Context, path string, work *backend.Work, limit
 		return nil, err
 	}
 	return d, nil
+}
+
+// notABottles refuses a repository that a bottle can write: no git of the host works
+// in one.
+func notABottles(work *backend.Work, path string, directories ...string) error {
+	bottles, err := filepath.EvalSymlinks(filepath.Dir(work.State))
+	if err != nil {
+		return fmt.Errorf("find bottles: %w", err)
+	}
+	for _, dir := range directories {
+		resolved, err := filepath.EvalSymlinks(dir)
+		if err != nil {
+			return fmt.Errorf("open repository: %w", err)
+		}
+		if below(bottles, resolved) {
+			return fmt.Errorf("%s belongs to a bottle: name a repository of your own with --into: %w", backend.Printable(path), errdefs.ErrInvalidArgument)
+		}
+	}
+	return nil
 }
 
 func notARepository(path string, err error) error {

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -63,6 +64,59 @@ func TestWhatNoWorkCanComeToIsRefused(t *testing.T) {
 	l.agent("git checkout -q --detach; git branch -q -D main; rm -rf .git")
 	if _, err := l.fetch(); !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "cp") {
 		t.Errorf("without a repository inside: %v", err)
+	}
+}
+
+func TestT17_NoGitOfTheHostWorksInABottlesRepository(t *testing.T) {
+	l := newLamp(t)
+	l.goIn()
+	beside := filepath.Dir(l.host)
+	file, link, objects := filepath.Join(beside, "file"), filepath.Join(beside, "link"), filepath.Join(beside, "objects")
+	l.git("init", "-q", objects)
+	store := filepath.Join(objects, ".git", "objects")
+	err := errors.Join(
+		os.MkdirAll(file, 0o700), os.WriteFile(filepath.Join(file, ".git"), []byte("gitdir: "+l.workspace()+"/.git\n"), 0o600),
+		os.MkdirAll(link, 0o700), os.Symlink(l.workspace()+"/.git", filepath.Join(link, ".git")),
+		os.RemoveAll(store), os.Symlink(l.workspace()+"/.git/objects", store),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{file, link, objects} {
+		if _, err := l.into(dir); err == nil || !strings.Contains(err.Error(), "belongs to a bottle") {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
+func TestT17_NothingIsWrittenWhereTheRepositoryOnlyPoints(t *testing.T) {
+	l := newLamp(t)
+	l.goIn()
+	l.agent("echo wish >>tracked; git commit -qam wish")
+	// Another user's repository, whose objects are said to lie in a directory of root's.
+	theirs, store := filepath.Join(filepath.Dir(l.host), "theirs"), t.TempDir()
+	l.git("clone", "-q", "--bare", l.host, theirs)
+	err := errors.Join(
+		os.Rename(filepath.Join(theirs, "objects"), filepath.Join(store, "objects")),
+		os.Symlink(filepath.Join(store, "objects"), filepath.Join(theirs, "objects")),
+		filepath.WalkDir(theirs, func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Lchown(path, stranger, stranger))
+		}),
+	)
+	for dir := store; err == nil && dir != "/"; dir = filepath.Dir(dir) {
+		if dir != "/tmp" {
+			err = os.Chmod(dir, 0o755) //nolint:gosec // the stranger passes
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := sum(t, store)
+	if _, err := l.into(theirs); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("it is taken: %v", err)
+	}
+	if sum(t, store) != before {
+		t.Error("something was written")
 	}
 }
 

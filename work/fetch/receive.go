@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/hostgit"
@@ -36,6 +37,10 @@ func (d *destination) newQuarantine() (*quarantine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open objects of %s: %w", d.path, err)
 	}
+	if err := d.checkOwner(root); err != nil {
+		_ = root.Close()
+		return nil, err
+	}
 	q := &quarantine{destination: d, root: root, name: "tmp_objdir-bottle-" + strings.ToLower(rand.Text()), git: d.git}
 	for _, dir := range []string{q.name, q.name + "/pack"} {
 		err := root.Mkdir(dir, 0o700)
@@ -50,6 +55,24 @@ func (d *destination) newQuarantine() (*quarantine, error) {
 	q.git.Env = append(slices.Clone(d.git.Env),
 		"GIT_OBJECT_DIRECTORY="+filepath.Join(d.objects, q.name), "GIT_ALTERNATE_OBJECT_DIRECTORIES="+quotePath(d.objects))
 	return q, nil
+}
+
+// checkOwner refuses objects that the repository only points to, and that belong to
+// somebody else: root would make directories there for its owner.
+func (d *destination) checkOwner(objects *os.Root) error {
+	info, err := objects.Stat(".")
+	if err != nil {
+		return fmt.Errorf("look at objects of %s: %w", d.path, err)
+	}
+	owner := os.Geteuid()
+	if d.git.Owner != nil {
+		owner = int(d.git.Owner.UID)
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || int(stat.Uid) != owner {
+		return fmt.Errorf("the objects of %s lie in %s and do not belong to its owner: name another repository with --into: %w",
+			backend.Printable(d.path), backend.Printable(d.objects), errdefs.ErrFailedPrecondition)
+	}
+	return nil
 }
 
 // quotePath is how git wants a path in a list that colons part.
