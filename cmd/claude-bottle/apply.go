@@ -96,7 +96,7 @@ func (a *application) apply(ctx context.Context, o applyOptions) error {
 		return err
 	}
 	if !a.quiet {
-		_, _ = fmt.Fprintf(a.err, "claude-bottle: %d files applied to %s\n", len(offer.Steps), backend.Printable(offer.Into))
+		_, _ = fmt.Fprintf(a.err, "claude-bottle: %s applied to %s\n", count(len(offer.Steps), "file"), backend.Printable(offer.Into))
 	}
 	return nil
 }
@@ -113,8 +113,8 @@ func printReview(w io.Writer, offer *change.Offer) error {
 			running++
 		}
 	}
-	fmt.Fprintf(&b, "Into %s: %d files, %d of them run by themselves; %d are the same already, %d refused, %d in conflict\n",
-		backend.Printable(offer.Into), len(offer.Steps), running, len(offer.Same), len(offer.Refused), len(offer.Conflicts))
+	fmt.Fprintf(&b, "Into %s: %s, %d of which run by themselves; %d the same already, %d refused, %d in conflict\n",
+		backend.Printable(offer.Into), count(len(offer.Steps), "file"), running, len(offer.Same), len(offer.Refused), len(offer.Conflicts))
 	var plain, refused, conflicts []string
 	for _, step := range offer.Steps {
 		if step.Runs == "" {
@@ -196,7 +196,7 @@ func (a *application) agree(ctx context.Context, o applyOptions, offer *change.O
 	if o.yes || len(offer.Steps) == 0 {
 		return nil
 	}
-	agreed, err := tty.Confirm(ctx, a.err, fmt.Sprintf("apply these %d files? [y/N] ", len(offer.Steps)))
+	agreed, err := tty.Confirm(ctx, a.err, "apply "+count(len(offer.Steps), "file")+"? [y/N] ")
 	if err != nil {
 		return fmt.Errorf("%w (%w)", errNotApplied, err)
 	}
@@ -227,8 +227,10 @@ func (a *application) agreeOne(ctx context.Context, tty *terminal.Terminal, offe
 			if err != nil {
 				_, _ = fmt.Fprintf(a.err, "%s\n", printableLines(err.Error()))
 			}
-		default:
+		case "", "n", "no":
 			return false, nil
+		default:
+			_, _ = fmt.Fprintln(a.err, "y applies it, n leaves it out, show prints it, quit applies nothing")
 		}
 	}
 }

@@ -38,7 +38,7 @@ spelled out. Commits are not shown: fetch brings them.`,
   claude-bottle diff claude -o json
   claude-bottle diff first second             # two bottles`,
 		Args:              atLeastOne("diff", "NAME"),
-		ValidArgsFunction: a.completeBottles,
+		ValidArgsFunction: a.completeNames(2, everyBottle),
 	}
 	command.Flags().BoolVar(&o.stat, "stat", false, "show counts of lines instead of the lines")
 	command.Flags().BoolVar(&o.nameOnly, "name-only", false, "show names alone")
@@ -200,7 +200,14 @@ func (a *application) diffStat(ctx context.Context, view *change.View, paths []s
 	for _, changed := range changes {
 		fmt.Fprintf(&b, " %-*s | %s\n", width, change.Quote(changed.Path), statOf(changed, most))
 	}
-	fmt.Fprintf(&b, " %d files changed, %d insertions(+), %d deletions(-)\n", len(changes), added, deleted)
+	sum := " " + count(len(changes), "file") + " changed"
+	if added > 0 || deleted == 0 {
+		sum += ", " + count(added, "insertion") + "(+)"
+	}
+	if deleted > 0 || added == 0 {
+		sum += ", " + count(deleted, "deletion") + "(-)"
+	}
+	b.WriteString(sum + "\n")
 	_, err = io.WriteString(a.out, b.String())
 	return err
 }
@@ -210,7 +217,7 @@ func statOf(changed change.Change, most int) string {
 	lines := changed.Lines
 	switch {
 	case changed.Note != "":
-		return string(changed.Kind) + ": " + changed.Note
+		return string(changed.Kind) + ", " + changed.Note
 	case lines == nil && changed.Kind == change.ModeOnly, lines != nil && lines.Added+lines.Deleted == 0:
 		return strings.TrimSpace(fmt.Sprintf("0 %s -> %s", changed.OldMode, changed.Mode))
 	case lines == nil:

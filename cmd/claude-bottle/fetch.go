@@ -25,7 +25,7 @@ type fetchFlags struct {
 
 func (f *fetchFlags) add(command *cobra.Command) {
 	command.Flags().StringVar(&f.into, "into", "", "`repository` to fetch into (default: the one that the bottle was started from, else this directory's)")
-	command.Flags().StringVar(&f.maxSize, "max-size", "4Gi", "the most that the bottle may send")
+	command.Flags().StringVar(&f.maxSize, "max-size", "4Gi", "most that the bottle may send, as a `size`")
 }
 
 func (a *application) fetchCommand() *cobra.Command {
@@ -86,7 +86,9 @@ yours to run: claude-bottle never changes your branches or files by git.`,
 		if err != nil {
 			return err
 		}
-		printFetched(a.err, fetched)
+		if !a.quiet {
+			printFetched(a.err, fetched)
+		}
 		from, err := mergeFrom(fetched, strings.Join(args[1:], ""))
 		if err != nil {
 			return err
@@ -172,7 +174,7 @@ func printFetched(w io.Writer, fetched *fetch.Fetched) {
 	if fetched.Left == 0 {
 		return
 	}
-	_, _ = fmt.Fprintf(w, "%d files did not come, as they are ignored, converted or no files to git:\n", fetched.Left)
+	_, _ = fmt.Fprintf(w, "%s did not come: ignored, converted, or nothing that git keeps:\n", count(fetched.Left, "file"))
 	const most = 10
 	for _, path := range fetched.LeftPaths[:min(most, len(fetched.LeftPaths))] {
 		_, _ = fmt.Fprintf(w, "   %s\n", backend.Printable(path))

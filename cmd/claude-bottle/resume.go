@@ -44,6 +44,7 @@ the name. While another bottle has it, --name gives this one a new name.`,
 			}
 			return nil
 		},
+		ValidArgsFunction: a.completeNames(1, keptBottle),
 		RunE: func(command *cobra.Command, args []string) error {
 			kept, o.claudeArgs = args[0], args[1:]
 			return a.resume(command.Context(), kept, o)

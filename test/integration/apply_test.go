@@ -32,7 +32,7 @@ func TestT20_DiffAndApply(t *testing.T) {
 			if strings.Contains(r.Stdout, "root:") || r.Stderr != "" {
 				t.Errorf("a link was followed, or stderr is not empty: %s", r.Stderr)
 			}
-			bottletest.Contains(t, u.Run("diff", "tester", "--stat", "main.go").Want(t, 0).Stdout, " main.go | 1 +\n 1 files changed, 1 insertions(+), 0 deletions(-)\n")
+			bottletest.Contains(t, u.Run("diff", "tester", "--stat", "main.go").Want(t, 0).Stdout, " main.go | 1 +\n 1 file changed, 1 insertion(+)\n")
 			if names := u.Run("diff", "tester", "--name-only").Want(t, 0).Stdout; names != ".GIT/config\nMakefile\nmain.go\nnew\nnotes\nold\nshadow\n" {
 				t.Errorf("names are %q", names)
 			}
