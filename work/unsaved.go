@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -54,24 +55,40 @@ func look(ctx context.Context, work *backend.Work, unsaved *backend.Unsaved) err
 		return err
 	}
 	inGit := 0
-	err = archive.Differ(ctx, root, known, func(path string) {
-		switch below, inside := strings.CutPrefix(path, ".git/"); {
-		case inside, path == ".git": // which ReadRefs wants to be a directory
+	changed := map[string]bool{}
+	err = archive.Differ(ctx, root, known, func(name string) {
+		switch below, inside := strings.CutPrefix(name, ".git/"); {
+		case inside, name == ".git": // which ReadRefs wants to be a directory
 			inGit++
 			if !bookkeeping(below) {
 				unsaved.Other++
 			}
 		default:
-			unsaved.Changed++
-			if len(unsaved.Paths) < maxNamed {
-				unsaved.Paths = append(unsaved.Paths, path)
-			}
+			changed[name] = true
 		}
 	})
+	nameChanged(changed, unsaved)
 	if err != nil || inGit == 0 {
 		return err // no ref has moved that is no file
 	}
 	return lookAtRefs(ctx, work, unsaved)
+}
+
+// nameChanged counts and names what has changed. A directory is told by what has
+// changed in it.
+func nameChanged(changed map[string]bool, unsaved *backend.Unsaved) {
+	around := map[string]bool{}
+	for name := range changed {
+		around[path.Dir(name)] = true
+	}
+	for name := range changed {
+		if !around[name] {
+			unsaved.Paths = append(unsaved.Paths, name)
+		}
+	}
+	slices.Sort(unsaved.Paths)
+	unsaved.Changed = len(unsaved.Paths)
+	unsaved.Paths = slices.Clone(unsaved.Paths[:min(maxNamed, len(unsaved.Paths))])
 }
 
 // bookkeeping says that a file of .git holds no work, nor leads to any that refs

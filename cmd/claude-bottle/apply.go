@@ -36,7 +36,10 @@ tasks, build and editor files, instructions for agents, programs) are asked for 
 one: --yes does not cover them, --include-autorun does. What lies in or looks like .git,
 links out of the tree, sockets and devices never come home this way.
 
-All files are written or none. Your git's index, branches and hooks are left alone.`,
+All files are written or none. Your git's index, branches and hooks are left alone.
+
+The exit code is 3 when something was changed at both ends, and 1 when you said no: then
+nothing is written.`,
 		Example: `  claude-bottle apply claude
   claude-bottle apply claude src docs/guide.md
   claude-bottle apply claude --dry-run
@@ -95,7 +98,11 @@ func (a *application) apply(ctx context.Context, o applyOptions) error {
 	if err := offer.Apply(ctx); err != nil {
 		return err
 	}
-	if !a.quiet {
+	switch {
+	case a.quiet:
+	case len(offer.Steps) == 0:
+		_, _ = fmt.Fprintf(a.err, "claude-bottle: there is nothing to apply to %s\n", backend.Printable(offer.Into))
+	default:
 		_, _ = fmt.Fprintf(a.err, "claude-bottle: %s applied to %s\n", count(len(offer.Steps), "file"), backend.Printable(offer.Into))
 	}
 	return nil
@@ -105,7 +112,7 @@ func (a *application) apply(ctx context.Context, o applyOptions) error {
 func printReview(w io.Writer, offer *change.Offer) error {
 	var b strings.Builder
 	for _, note := range offer.Notes {
-		fmt.Fprintf(&b, "%s\n", printableLines(note))
+		fmt.Fprintf(&b, "claude-bottle: %s\n", printableLines(note))
 	}
 	running := 0
 	for _, step := range offer.Steps {

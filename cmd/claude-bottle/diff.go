@@ -34,9 +34,11 @@ The output can be given to git apply. On a terminal everything that is not text 
 spelled out. Commits are not shown: fetch brings them.`,
 		Example: `  claude-bottle diff claude
   claude-bottle diff claude --stat
+  claude-bottle diff claude --name-only -- src
   claude-bottle diff claude@k3x9p src/main.go
   claude-bottle diff claude -o json
-  claude-bottle diff first second             # two bottles`,
+  claude-bottle diff first second             # two bottles
+  claude-bottle diff claude --system          # outside of the workspace`,
 		Args:              atLeastOne("diff", "NAME"),
 		ValidArgsFunction: a.completeNames(2, everyBottle),
 	}
