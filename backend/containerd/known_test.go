@@ -50,7 +50,7 @@ func TestF24_WhatCannotBeToldIsTakenForWork(t *testing.T) {
 		"cut":     rewrite(func(data []byte) []byte { return data[:len(data)/2] }),
 		"zeroed":  rewrite(func(data []byte) []byte { return make([]byte, len(data)) }),
 		"garbage": rewrite(func([]byte) []byte { return []byte("\xff\x00garbage\n") }),
-		"later":   rewrite(func(data []byte) []byte { return []byte(strings.Replace(string(data), "line 2", "line 3", 1)) }),
+		"later":   rewrite(func(data []byte) []byte { return []byte(strings.Replace(string(data), "baseline ", "baseline 9", 1)) }),
 		"gone":    func(where places) error { return os.Remove(where.baseline()) },
 		"directory": func(where places) error {
 			return errors.Join(os.Remove(where.baseline()), os.Mkdir(where.baseline(), 0o700))
