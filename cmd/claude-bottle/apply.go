@@ -22,6 +22,7 @@ type applyOptions struct {
 	yes            bool
 	includeAutorun bool
 	dryRun         bool
+	output         *format
 }
 
 func (a *application) applyCommand() *cobra.Command {
@@ -42,7 +43,7 @@ The exit code is 3 when something was changed at both ends, and 1 when you said 
 nothing is written.`,
 		Example: `  claude-bottle apply claude
   claude-bottle apply claude src docs/guide.md
-  claude-bottle apply claude --dry-run
+  claude-bottle apply claude --dry-run -o json
   claude-bottle apply claude@k3x9p --into ../elsewhere --yes`,
 		Args:              atLeastOne("apply", "NAME"),
 		ValidArgsFunction: a.completeBottles,
@@ -52,6 +53,7 @@ nothing is written.`,
 	flags.BoolVarP(&o.yes, "yes", "y", false, "apply without asking, but for files that run by themselves")
 	flags.BoolVar(&o.includeAutorun, "include-autorun", false, "files that run by themselves, too, without asking for each")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the list and change nothing")
+	o.output = addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		ctx, release := signalled(command.Context())
 		defer release()
@@ -83,7 +85,11 @@ func (a *application) apply(ctx context.Context, o applyOptions) error {
 		return err
 	}
 	defer offer.Close()
-	if err := printReview(a.err, offer); err != nil {
+	done, err := o.output.structured(a.out, reviewOf(offer))
+	if err == nil && !done {
+		err = printReview(a.err, offer)
+	}
+	if err != nil {
 		return err
 	}
 	if o.dryRun && len(offer.Conflicts) == 0 {
@@ -106,6 +112,24 @@ func (a *application) apply(ctx context.Context, o applyOptions) error {
 		_, _ = fmt.Fprintf(a.err, "claude-bottle: %s applied to %s\n", count(len(offer.Steps), "file"), backend.Printable(offer.Into))
 	}
 	return nil
+}
+
+// review is what -o json prints.
+type review struct {
+	Into      string          `json:"into"`
+	Steps     []*change.Step  `json:"steps"`
+	Conflicts []change.Change `json:"conflicts,omitempty"`
+	Refused   []change.Change `json:"refused,omitempty"`
+	Same      []string        `json:"same,omitempty"`
+	Notes     []string        `json:"notes,omitempty"`
+}
+
+func reviewOf(offer *change.Offer) review {
+	steps := offer.Steps
+	if steps == nil {
+		steps = []*change.Step{}
+	}
+	return review{offer.Into, steps, offer.Conflicts, offer.Refused, offer.Same, offer.Notes}
 }
 
 // printReview is what the user says yes to.

@@ -45,7 +45,7 @@ spelled out. Commits are not shown: fetch brings them.`,
 	command.Flags().BoolVar(&o.stat, "stat", false, "show counts of lines instead of the lines")
 	command.Flags().BoolVar(&o.nameOnly, "name-only", false, "show names alone")
 	command.MarkFlagsMutuallyExclusive("stat", "name-only")
-	o.output = addFormat(command, "text", "json")
+	o.output = addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		ctx, release := signalled(command.Context())
 		defer release()
@@ -80,8 +80,8 @@ func (a *application) diff(ctx context.Context, o diffOptions, args []string, da
 	}
 	defer view.Close()
 	switch {
-	case o.output.value == "json":
-		err = a.diffJSON(ctx, o, view, paths)
+	case o.output.value != "text":
+		err = a.diffDocument(ctx, o, view, paths)
 	case o.nameOnly:
 		err = a.diffNames(view, paths)
 	case o.stat:
@@ -122,13 +122,13 @@ func (a *application) printNotes(notes []string) {
 	}
 }
 
-// diffDocument is what -o json prints.
-type diffDocument struct {
+// differences are what -o json prints.
+type differences struct {
 	Changes []change.Change `json:"changes"`
 	Notes   []string        `json:"notes,omitempty"`
 }
 
-func (a *application) diffJSON(ctx context.Context, o diffOptions, view *change.View, paths []string) error {
+func (a *application) diffDocument(ctx context.Context, o diffOptions, view *change.View, paths []string) error {
 	var changes []change.Change
 	var err error
 	if o.nameOnly {
@@ -142,7 +142,7 @@ func (a *application) diffJSON(ctx context.Context, o diffOptions, view *change.
 	if changes == nil {
 		changes = []change.Change{}
 	}
-	_, err = o.output.structured(a.out, diffDocument{Changes: changes, Notes: view.Notes})
+	_, err = o.output.structured(a.out, differences{Changes: changes, Notes: view.Notes})
 	return err
 }
 

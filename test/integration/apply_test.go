@@ -62,7 +62,13 @@ func TestT20_DiffAndApply(t *testing.T) {
 			untouched()
 			bottletest.Contains(t, u.Run("apply", "tester", "--yes").Want(t, 1).Stderr, "such as Makefile", "--include-autorun")
 			untouched()
-			u.Run("apply", "tester", "--dry-run").Want(t, 0)
+			var review struct {
+				Steps   []struct{ Path, Action, Runs string }
+				Refused []struct{ Path, Note string }
+			}
+			if err := json.Unmarshal([]byte(u.Run("apply", "tester", "--dry-run", "-o", "json").Want(t, 0).Stdout), &review); err != nil || len(review.Steps) != 5 || len(review.Refused) != 2 || review.Steps[0].Runs == "" || review.Steps[0].Action != "write" {
+				t.Errorf("the review is %+v, %v", review, err)
+			}
 			untouched()
 			s = u.OnTerminal("apply", "tester")
 			s.Shows("Makefile, which runs by itself (make and other builders run it)? [y/N/show/quit]")
