@@ -2,6 +2,7 @@ package archive
 
 import (
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +18,17 @@ type Past struct {
 
 // Kind is the file's type, as in unix.S_IFMT.
 func (p Past) Kind() uint32 { return p.Mode & unix.S_IFMT }
+
+// Elsewhere is a state of a file that is in no tree: type, mode, size and modification
+// time are those of the given state, and no file has such an inode.
+func Elsewhere(state string) string {
+	fields := strings.Split(state, ",")
+	if len(fields) != 5 {
+		return state // a directory
+	}
+	fields[2], fields[3] = "0", "0.0"
+	return strings.Join(fields, ",")
+}
 
 // Past says what the file of that path was.
 func (b Baseline) Past(path string) (past Past, there bool) {

@@ -41,11 +41,12 @@ func Carry(ctx context.Context, from, to *backend.Work) error {
 }
 
 // carried is known for the copy: a file that is in the original as it was known is
-// known as it is in the copy. Another one keeps what can't be true of any file there.
+// known as it is in the copy. Of another one there is kept what it was, and what can't
+// be true of any file there.
 func carried(known, now, copied archive.Baseline) archive.Baseline {
 	result := make(archive.Baseline, len(known))
 	for path, state := range known {
-		result[path] = "another"
+		result[path] = archive.Elsewhere(state)
 		if there, ok := copied[path]; ok && now[path] == state {
 			result[path] = there
 		}

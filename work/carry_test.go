@@ -39,6 +39,20 @@ func TestACopyHasTheSameUnsavedWork(t *testing.T) {
 	if err := Carry(t.Context(), from, to); err != nil {
 		t.Fatal(err)
 	}
+	known, err := readBaseline(to.Path(backend.StateBaseline))
+	if err != nil {
+		t.Fatal(err)
+	}
+	original, err := readBaseline(from.Path(backend.StateBaseline))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range original {
+		then, _ := original.Past(path)
+		if past, there := known.Past(path); !there || past.Kind() != then.Kind() || path == "file" && past != then {
+			t.Errorf("of %s the copy knows %+v, it was %+v", path, past, then)
+		}
+	}
 	was, is := unsavedNow(t, from), unsavedNow(t, to)
 	slices.Sort(was.Paths)
 	slices.Sort(is.Paths)

@@ -85,19 +85,22 @@ func carry(ctx context.Context, pack Packer, options CopyOptions, take func(cont
 	defer cancel(nil)
 	watch := newStall(options, cancel)
 	reader, writer := io.Pipe()
-	packed := make(chan struct{})
+	packed := make(chan error, 1)
 	go func() {
-		defer close(packed)
 		err := pack(ctx, watch.writer(writer))
 		watch.end()
 		_ = writer.CloseWithError(err)
+		packed <- err
 	}()
 	summary, err := take(ctx, reader)
 	if err != nil {
 		cancel(err)
 	}
 	_ = reader.CloseWithError(errTaken)
-	<-packed
+	// When the source has failed the reader of the stream has no more to say.
+	if packErr := <-packed; packErr != nil && errors.Is(err, packErr) {
+		return summary, packErr
+	}
 	return summary, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,21 +59,20 @@ func look(ctx context.Context, work *backend.Work, unsaved *backend.Unsaved) err
 		return err
 	}
 	inGit := 0
-	err = archive.Differ(ctx, root, known, func(path string) {
-		below, inside := strings.CutPrefix(path, ".git/")
-		if inside || path == ".git" { // which ReadRefs wants to be a directory
+	changed := map[string]bool{}
+	err = archive.Differ(ctx, root, known, func(name string) {
+		below, inside := strings.CutPrefix(name, ".git/")
+		if inside || name == ".git" { // which ReadRefs wants to be a directory
 			inGit++
 			if !bookkeeping(below) && !content(below) {
 				unsaved.Other++
 			}
 		}
-		if !inside && path != ".git" || content(below) {
-			unsaved.Changed++
-			if len(unsaved.Paths) < maxNamed {
-				unsaved.Paths = append(unsaved.Paths, path)
-			}
+		if !inside && name != ".git" || content(below) {
+			changed[name] = true
 		}
 	})
+	nameChanged(changed, unsaved)
 	if err != nil {
 		return err
 	}
@@ -97,6 +97,23 @@ func appliesInFull(work *backend.Work) error {
 // large-file stores stand for.
 func content(below string) bool {
 	return strings.HasPrefix(below, "lfs/objects/") || strings.HasPrefix(below, "annex/objects/")
+}
+
+// nameChanged counts and names what has changed. A directory is told by what has
+// changed in it.
+func nameChanged(changed map[string]bool, unsaved *backend.Unsaved) {
+	around := map[string]bool{}
+	for name := range changed {
+		around[path.Dir(name)] = true
+	}
+	for name := range changed {
+		if !around[name] {
+			unsaved.Paths = append(unsaved.Paths, name)
+		}
+	}
+	slices.Sort(unsaved.Paths)
+	unsaved.Changed = len(unsaved.Paths)
+	unsaved.Paths = slices.Clone(unsaved.Paths[:min(maxNamed, len(unsaved.Paths))])
 }
 
 // bookkeeping says that a file of .git holds no work, nor leads to any that refs

@@ -45,7 +45,7 @@ func (b *Backend) Enter(ctx context.Context, work *backend.Work) (backend.Inside
 
 // enterKept keeps everybody else off the work until the helper is gone.
 func (b *Backend) enterKept(ctx context.Context, work *backend.Work) (backend.Inside, error) {
-	taken, release, err := b.take(work)
+	taken, release, err := b.take(ctx, work)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/runtime"
@@ -130,15 +131,15 @@ func readPlan(where places) (*backend.Plan, error) {
 }
 
 // Take keeps everybody else off a kept bottle, as the one who works on it.
-func (b *Backend) Take(_ context.Context, work *backend.Work) (release func(), err error) {
-	_, release, err = b.take(work)
+func (b *Backend) Take(ctx context.Context, work *backend.Work) (release func(), err error) {
+	_, release, err = b.take(ctx, work)
 	return release, err
 }
 
 // take is Take with the lock, for others to hold it too.
-func (b *Backend) take(work *backend.Work) (_ *lock, release func(), err error) {
+func (b *Backend) take(ctx context.Context, work *backend.Work) (_ *lock, release func(), err error) {
 	where := b.layout.bottle(work.ID)
-	taken, err := b.layout.takeLock(where)
+	taken, err := b.lockSoon(ctx, where)
 	if errdefs.IsUnavailable(err) {
 		return nil, nil, fmt.Errorf("%s is in use by another command: wait for it to end: %w", work.Handle(), err)
 	}
@@ -156,6 +157,24 @@ func (b *Backend) take(work *backend.Work) (_ *lock, release func(), err error) 
 		}
 		taken.release()
 	}, nil
+}
+
+// lockSoon takes the lock of a kept bottle. One whose session has just ended, or whose
+// command was killed, is let go of in a moment.
+func (b *Backend) lockSoon(ctx context.Context, where places) (*lock, error) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for begun := time.Now(); ; {
+		taken, err := b.layout.takeLock(where)
+		if !errdefs.IsUnavailable(err) || time.Since(begun) > dyingTime {
+			return taken, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
 }
 
 // Remove removes what is kept of a bottle.

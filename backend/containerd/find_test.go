@@ -54,6 +54,11 @@ func TestKeptBottlesAreFoundByNameAndHandle(t *testing.T) {
 	if _, err := b.Take(t.Context(), work); !errdefs.IsUnavailable(err) {
 		t.Errorf("taken twice: %v", err)
 	}
+	let := release
+	go let() // as a command does that has just ended
+	if release, err = b.Take(t.Context(), work); err != nil {
+		t.Fatalf("taken after its holder let go: %v", err)
+	}
 	if err := b.Remove(t.Context(), work); err != nil {
 		t.Fatal(err)
 	}

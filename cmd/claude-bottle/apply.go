@@ -22,6 +22,7 @@ type applyOptions struct {
 	yes            bool
 	includeAutorun bool
 	dryRun         bool
+	output         *format
 }
 
 func (a *application) applyCommand() *cobra.Command {
@@ -36,10 +37,13 @@ tasks, build and editor files, instructions for agents, programs) are asked for 
 one: --yes does not cover them, --include-autorun does. What lies in or looks like .git,
 links out of the tree, sockets and devices never come home this way.
 
-All files are written or none. Your git's index, branches and hooks are left alone.`,
+All files are written or none. Your git's index, branches and hooks are left alone.
+
+The exit code is 3 when something was changed at both ends, and 1 when you said no: then
+nothing is written.`,
 		Example: `  claude-bottle apply claude
   claude-bottle apply claude src docs/guide.md
-  claude-bottle apply claude --dry-run
+  claude-bottle apply claude --dry-run -o json
   claude-bottle apply claude@k3x9p --into ../elsewhere --yes`,
 		Args:              atLeastOne("apply", "NAME"),
 		ValidArgsFunction: a.completeBottles,
@@ -49,6 +53,7 @@ All files are written or none. Your git's index, branches and hooks are left alo
 	flags.BoolVarP(&o.yes, "yes", "y", false, "apply without asking, but for files that run by themselves")
 	flags.BoolVar(&o.includeAutorun, "include-autorun", false, "files that run by themselves, too, without asking for each")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the list and change nothing")
+	o.output = addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		ctx, release := signalled(command.Context())
 		defer release()
@@ -80,7 +85,11 @@ func (a *application) apply(ctx context.Context, o applyOptions) error {
 		return err
 	}
 	defer offer.Close()
-	if err := printReview(a.err, offer); err != nil {
+	done, err := o.output.structured(a.out, reviewOf(offer))
+	if err == nil && !done {
+		err = printReview(a.err, offer)
+	}
+	if err != nil {
 		return err
 	}
 	if o.dryRun && len(offer.Conflicts) == 0 {
@@ -95,17 +104,39 @@ func (a *application) apply(ctx context.Context, o applyOptions) error {
 	if err := offer.Apply(ctx); err != nil {
 		return err
 	}
-	if !a.quiet {
-		_, _ = fmt.Fprintf(a.err, "claude-bottle: %d files applied to %s\n", len(offer.Steps), backend.Printable(offer.Into))
+	switch {
+	case a.quiet:
+	case len(offer.Steps) == 0:
+		_, _ = fmt.Fprintf(a.err, "claude-bottle: there is nothing to apply to %s\n", backend.Printable(offer.Into))
+	default:
+		_, _ = fmt.Fprintf(a.err, "claude-bottle: %s applied to %s\n", count(len(offer.Steps), "file"), backend.Printable(offer.Into))
 	}
 	return nil
+}
+
+// review is what -o json prints.
+type review struct {
+	Into      string          `json:"into"`
+	Steps     []*change.Step  `json:"steps"`
+	Conflicts []change.Change `json:"conflicts,omitempty"`
+	Refused   []change.Change `json:"refused,omitempty"`
+	Same      []string        `json:"same,omitempty"`
+	Notes     []string        `json:"notes,omitempty"`
+}
+
+func reviewOf(offer *change.Offer) review {
+	steps := offer.Steps
+	if steps == nil {
+		steps = []*change.Step{}
+	}
+	return review{offer.Into, steps, offer.Conflicts, offer.Refused, offer.Same, offer.Notes}
 }
 
 // printReview is what the user says yes to.
 func printReview(w io.Writer, offer *change.Offer) error {
 	var b strings.Builder
 	for _, note := range offer.Notes {
-		fmt.Fprintf(&b, "%s\n", printableLines(note))
+		fmt.Fprintf(&b, "claude-bottle: %s\n", printableLines(note))
 	}
 	running := 0
 	for _, step := range offer.Steps {
@@ -113,8 +144,8 @@ func printReview(w io.Writer, offer *change.Offer) error {
 			running++
 		}
 	}
-	fmt.Fprintf(&b, "Into %s: %d files, %d of them run by themselves; %d are the same already, %d refused, %d in conflict\n",
-		backend.Printable(offer.Into), len(offer.Steps), running, len(offer.Same), len(offer.Refused), len(offer.Conflicts))
+	fmt.Fprintf(&b, "Into %s: %s, %d of which run by themselves; %d the same already, %d refused, %d in conflict\n",
+		backend.Printable(offer.Into), count(len(offer.Steps), "file"), running, len(offer.Same), len(offer.Refused), len(offer.Conflicts))
 	var plain, refused, conflicts []string
 	for _, step := range offer.Steps {
 		if step.Runs == "" {
@@ -196,7 +227,7 @@ func (a *application) agree(ctx context.Context, o applyOptions, offer *change.O
 	if o.yes || len(offer.Steps) == 0 {
 		return nil
 	}
-	agreed, err := tty.Confirm(ctx, a.err, fmt.Sprintf("apply these %d files? [y/N] ", len(offer.Steps)))
+	agreed, err := tty.Confirm(ctx, a.err, "apply "+count(len(offer.Steps), "file")+"? [y/N] ")
 	if err != nil {
 		return fmt.Errorf("%w (%w)", errNotApplied, err)
 	}
@@ -227,8 +258,10 @@ func (a *application) agreeOne(ctx context.Context, tty *terminal.Terminal, offe
 			if err != nil {
 				_, _ = fmt.Fprintf(a.err, "%s\n", printableLines(err.Error()))
 			}
-		default:
+		case "", "n", "no":
 			return false, nil
+		default:
+			_, _ = fmt.Fprintln(a.err, "y applies it, n leaves it out, show prints it, quit applies nothing")
 		}
 	}
 }

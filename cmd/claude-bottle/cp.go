@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -95,8 +96,12 @@ func (a *application) copy(ctx context.Context, source, destination copyPath, op
 	if err != nil {
 		return a.afterSignal(ctx, fmt.Errorf("copy %s to %s: %w", backend.Printable(source.String()), backend.Printable(destination.String()), err))
 	}
-	a.printSkipped(summary)
-	a.say("copied %d files and directories, %s", summary.Files, backend.Bytes(summary.Bytes))
+	a.printSkipped(source, summary)
+	files := "files and directories"
+	if summary.Files == 1 {
+		files = "file or directory"
+	}
+	a.say("copied %d %s, %s", summary.Files, files, backend.Bytes(summary.Bytes))
 	return nil
 }
 
@@ -129,39 +134,32 @@ func (a *application) copyIn(ctx context.Context, bottle copied, source, destina
 	if err != nil {
 		return archive.Summary{}, err
 	}
-	path, err := filepath.Abs(source.path)
+	from, err := filepath.Abs(source.path)
 	if err != nil {
 		return archive.Summary{}, fmt.Errorf("find %s: %w", source.path, err)
 	}
-	if source.slash && path != "/" {
-		path += "/"
+	if source.slash && from != "/" {
+		from += "/"
 	}
-	return work.CopyIn(ctx, work.FromFiles(archive.OwnFiles{}, path), "", bottle.unpacker(destination.given(), name), options)
+	return work.CopyIn(ctx, work.FromFiles(archive.OwnFiles{}, from), "", bottle.unpacker(destination.given(), name), options)
 }
 
 // shownSkipped bounds the lines about what was left out.
 const shownSkipped = 20
 
 // printSkipped names what was left out.
-func (a *application) printSkipped(summary archive.Summary) {
+func (a *application) printSkipped(source copyPath, summary archive.Summary) {
 	for _, skipped := range summary.Skipped[:min(shownSkipped, len(summary.Skipped))] {
-		_, _ = fmt.Fprintf(a.err, "left out: %s\n", backend.Printable(skipped.String()))
+		name := skipped.Path
+		if !source.stream { // what is copied has a name of its own in the stream
+			_, below, _ := strings.Cut(name, "/")
+			name = path.Join(source.path, below)
+		}
+		_, _ = fmt.Fprintf(a.err, "left out: %s (%s)\n", backend.Printable(name), skipped.Kind)
 	}
 	if more := summary.SkippedCount - shownSkipped; more > 0 {
 		_, _ = fmt.Fprintf(a.err, "left out: %d more\n", more)
 	}
-}
-
-// completeCopy proposes bottles, and leaves paths of the host to the shell.
-func (a *application) completeCopy(command *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 1 || strings.ContainsAny(begun, "/.:") {
-		return nil, cobra.ShellCompDirectiveDefault
-	}
-	names, _ := a.completeBottles(command, nil, begun)
-	for i := range names {
-		names[i] += ":"
-	}
-	return names, cobra.ShellCompDirectiveNoSpace
 }
 
 // sizeValue is a flag that takes 512Mi or 4G.

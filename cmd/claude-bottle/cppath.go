@@ -36,8 +36,12 @@ func parseCopyPath(text string) (copyPath, error) {
 	if !ok || strings.HasPrefix(text, ".") || strings.Contains(name, "/") {
 		return cleanPath("", text), nil
 	}
-	base, _, _ := strings.Cut(name, "@")
-	if err := backend.ValidateName("bottle", base); err != nil {
+	base, suffix, kept := strings.Cut(name, "@")
+	err := backend.ValidateName("bottle", base)
+	if err == nil && kept && suffix == "" {
+		err = errors.New("nothing follows the @")
+	}
+	if err != nil {
 		return copyPath{}, usageError{fmt.Errorf("%s: %w; a file of the host whose name has a colon is written ./NAME", backend.Printable(text), err)}
 	}
 	if inside == "" {

@@ -34,16 +34,18 @@ The output can be given to git apply. On a terminal everything that is not text 
 spelled out. Commits are not shown: fetch brings them.`,
 		Example: `  claude-bottle diff claude
   claude-bottle diff claude --stat
+  claude-bottle diff claude --name-only -- src
   claude-bottle diff claude@k3x9p src/main.go
   claude-bottle diff claude -o json
-  claude-bottle diff first second             # two bottles`,
+  claude-bottle diff first second             # two bottles
+  claude-bottle diff claude --system          # outside of the workspace`,
 		Args:              atLeastOne("diff", "NAME"),
-		ValidArgsFunction: a.completeBottles,
+		ValidArgsFunction: a.completeNames(2, everyBottle),
 	}
 	command.Flags().BoolVar(&o.stat, "stat", false, "show counts of lines instead of the lines")
 	command.Flags().BoolVar(&o.nameOnly, "name-only", false, "show names alone")
 	command.MarkFlagsMutuallyExclusive("stat", "name-only")
-	o.output = addFormat(command, "text", "json")
+	o.output = addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		ctx, release := signalled(command.Context())
 		defer release()
@@ -78,8 +80,8 @@ func (a *application) diff(ctx context.Context, o diffOptions, args []string, da
 	}
 	defer view.Close()
 	switch {
-	case o.output.value == "json":
-		err = a.diffJSON(ctx, o, view, paths)
+	case o.output.value != "text":
+		err = a.diffDocument(ctx, o, view, paths)
 	case o.nameOnly:
 		err = a.diffNames(view, paths)
 	case o.stat:
@@ -120,13 +122,13 @@ func (a *application) printNotes(notes []string) {
 	}
 }
 
-// diffDocument is what -o json prints.
-type diffDocument struct {
+// differences are what -o json prints.
+type differences struct {
 	Changes []change.Change `json:"changes"`
 	Notes   []string        `json:"notes,omitempty"`
 }
 
-func (a *application) diffJSON(ctx context.Context, o diffOptions, view *change.View, paths []string) error {
+func (a *application) diffDocument(ctx context.Context, o diffOptions, view *change.View, paths []string) error {
 	var changes []change.Change
 	var err error
 	if o.nameOnly {
@@ -140,7 +142,7 @@ func (a *application) diffJSON(ctx context.Context, o diffOptions, view *change.
 	if changes == nil {
 		changes = []change.Change{}
 	}
-	_, err = o.output.structured(a.out, diffDocument{Changes: changes, Notes: view.Notes})
+	_, err = o.output.structured(a.out, differences{Changes: changes, Notes: view.Notes})
 	return err
 }
 
@@ -200,7 +202,14 @@ func (a *application) diffStat(ctx context.Context, view *change.View, paths []s
 	for _, changed := range changes {
 		fmt.Fprintf(&b, " %-*s | %s\n", width, change.Quote(changed.Path), statOf(changed, most))
 	}
-	fmt.Fprintf(&b, " %d files changed, %d insertions(+), %d deletions(-)\n", len(changes), added, deleted)
+	sum := " " + count(len(changes), "file") + " changed"
+	if added > 0 || deleted == 0 {
+		sum += ", " + count(added, "insertion") + "(+)"
+	}
+	if deleted > 0 || added == 0 {
+		sum += ", " + count(deleted, "deletion") + "(-)"
+	}
+	b.WriteString(sum + "\n")
 	_, err = io.WriteString(a.out, b.String())
 	return err
 }
@@ -210,7 +219,7 @@ func statOf(changed change.Change, most int) string {
 	lines := changed.Lines
 	switch {
 	case changed.Note != "":
-		return string(changed.Kind) + ": " + changed.Note
+		return string(changed.Kind) + ", " + changed.Note
 	case lines == nil && changed.Kind == change.ModeOnly, lines != nil && lines.Added+lines.Deleted == 0:
 		return strings.TrimSpace(fmt.Sprintf("0 %s -> %s", changed.OldMode, changed.Mode))
 	case lines == nil:

@@ -33,8 +33,8 @@ func (a *application) withSystem(command *cobra.Command) *cobra.Command {
 		}
 		ctx, release := signalled(command.Context())
 		defer release()
-		structured := command.Flags().Lookup("output").Value.String() == "json"
-		return a.afterSignal(ctx, a.diffSystem(ctx, args[0], structured))
+		output := &format{value: command.Flags().Lookup("output").Value.String()}
+		return a.afterSignal(ctx, a.diffSystem(ctx, args[0], output))
 	}
 	return command
 }
@@ -43,7 +43,7 @@ func (a *application) withSystem(command *cobra.Command) *cobra.Command {
 const closeTimeout = time.Minute
 
 // diffSystem compares a running bottle with a new one of the same image.
-func (a *application) diffSystem(ctx context.Context, name string, structured bool) (err error) {
+func (a *application) diffSystem(ctx context.Context, name string, output *format) (err error) {
 	opened, err := a.openBackend(ctx, backend.NoProgress{})
 	if err != nil {
 		return err
@@ -85,17 +85,15 @@ func (a *application) diffSystem(ctx context.Context, name string, structured bo
 	if err != nil {
 		return fmt.Errorf("compare %s with its image: %w", found.Handle(), err)
 	}
-	return a.printSystem(changes, structured)
+	return a.printSystem(changes, output)
 }
 
 // printSystem shows a letter and a path each.
-func (a *application) printSystem(changes []work.SystemChange, structured bool) error {
-	if structured {
-		if changes == nil {
-			changes = []work.SystemChange{}
-		}
-		output := format{value: "json"}
-		_, err := output.structured(a.out, map[string]any{"changes": changes})
+func (a *application) printSystem(changes []work.SystemChange, output *format) error {
+	if changes == nil {
+		changes = []work.SystemChange{}
+	}
+	if done, err := output.structured(a.out, map[string]any{"changes": changes}); done || err != nil {
 		return err
 	}
 	var b strings.Builder

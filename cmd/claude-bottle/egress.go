@@ -53,24 +53,3 @@ func (a *application) locate(ctx context.Context, name string) (backend.Location
 	}
 	return locator.Locate(ctx, name)
 }
-
-// completeBottles proposes the bottles that there are.
-func (a *application) completeBottles(command *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	opened, err := a.openBackend(command.Context(), backend.NoProgress{})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	defer func() { _ = opened.Close() }()
-	list, err := opened.ListActive(command.Context())
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var names []string
-	for _, bottle := range list {
-		names = append(names, bottle.Name)
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
-}

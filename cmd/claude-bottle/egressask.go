@@ -21,7 +21,7 @@ func (a *application) egressPendingCommand() *cobra.Command {
 		Long:              "List the hosts that a running bottle asks for and no rule names. `egress approve` and\n`egress deny` answer; without an answer they are denied in the end.",
 		Example:           "  claude-bottle egress pending claude",
 		Args:              arguments("pending", "NAME"),
-		ValidArgsFunction: a.completeBottles,
+		ValidArgsFunction: a.completeNames(1, runningBottle),
 	}
 	output := addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
@@ -53,7 +53,7 @@ func (a *application) egressApproveCommand() *cobra.Command {
 		Long:              "Answer yes to a host that a running bottle asks for, on one port or on all that it\nasks for. The answer holds for this run.",
 		Example:           "  claude-bottle egress approve claude example.com\n  claude-bottle egress approve claude example.com:443",
 		Args:              arguments("approve", "NAME", "HOST[:PORT]"),
-		ValidArgsFunction: a.completeBottles,
+		ValidArgsFunction: a.completeNames(1, runningBottle),
 		RunE: func(command *cobra.Command, args []string) error {
 			return a.controlled(command, args[0], func(ctx context.Context, client *supervise.Client, where backend.Location) error {
 				changed, err := client.Approve(ctx, args[1])
@@ -79,7 +79,7 @@ Nothing is resolved or dialled: whether the name leads to a private address is s
 then. Without a port it is about 443. The exit code is 0 when it would be allowed.`,
 		Example:           "  claude-bottle egress test claude example.com:8443\n  claude-bottle egress test --bottle default registry.npmjs.org",
 		Args:              arguments("test", "NAME", "HOST[:PORT]"),
-		ValidArgsFunction: a.completeBottles,
+		ValidArgsFunction: a.completeNames(1, runningBottle),
 	}
 	command.Flags().BoolVar(&bottle, "bottle", false, "NAME is a bottle file: test what it says")
 	output := addFormat(command, "text", "json", "yaml")

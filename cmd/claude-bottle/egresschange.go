@@ -70,7 +70,7 @@ func (a *application) changeCommand(command *cobra.Command, allow bool) *cobra.C
 	verb := command.Name()
 	var save bool
 	command.Args = arguments(verb, "NAME", "HOST[:PORT]")
-	command.ValidArgsFunction = a.completeBottles
+	command.ValidArgsFunction = a.completeNames(1, runningBottle)
 	command.Flags().BoolVar(&save, "save", false, "also write it into egress.allow of the bottle file, for later runs")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		name, entry := args[0], args[1]

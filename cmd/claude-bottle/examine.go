@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -70,7 +69,7 @@ func inShort(unsaved backend.Unsaved) string {
 	case len(unsaved.Refs) > 0 && unsaved.Commits < 0:
 		text = "commits"
 	case len(unsaved.Refs) > 0:
-		text = fmt.Sprintf("%d commits", unsaved.Commits)
+		text = count(unsaved.Commits, "commit")
 	}
 	if unsaved.Changed == 0 {
 		return text
@@ -78,5 +77,5 @@ func inShort(unsaved backend.Unsaved) string {
 	if text != "" {
 		text += ", "
 	}
-	return text + fmt.Sprintf("%d files", unsaved.Changed)
+	return text + count(unsaved.Changed, "file")
 }

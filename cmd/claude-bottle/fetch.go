@@ -25,7 +25,7 @@ type fetchFlags struct {
 
 func (f *fetchFlags) add(command *cobra.Command) {
 	command.Flags().StringVar(&f.into, "into", "", "`repository` to fetch into (default: the one that the bottle was started from, else this directory's)")
-	command.Flags().StringVar(&f.maxSize, "max-size", "4Gi", "the most that the bottle may send")
+	command.Flags().StringVar(&f.maxSize, "max-size", "4Gi", "most that the bottle may send, as a `size`")
 }
 
 func (a *application) fetchCommand() *cobra.Command {
@@ -39,10 +39,12 @@ refs/bottle/NAME/uncommitted. Objects and refs come, nothing else: your branches
 files, hooks and configuration stay as they are.
 
 NAME is a bottle that runs, or one that is kept: then a helper bottle without any host
-to reach looks at its work. Git-ignored files stay in the bottle and are named.`,
+to reach looks at its work. Git-ignored files stay in the bottle and are named. Refs that
+the bottle has no more stay in your repository.`,
 		Example: `  claude-bottle fetch claude
   claude-bottle fetch claude@x7k2p --into ~/src/project
-  git log --all --graph --oneline`,
+  claude-bottle fetch claude -o json
+  git log --oneline main..refs/bottle/claude/heads/main    # what came`,
 		Args:              arguments("fetch", "NAME"),
 		ValidArgsFunction: a.completeBottles,
 	}
@@ -70,8 +72,11 @@ func (a *application) mergeCommand() *cobra.Command {
 		Short: "Fetch, and print the git command that merges",
 		Long: `Fetch the work of a bottle, and print the git command that merges one of its branches
 into the branch that you are on: BRANCH, else the one that is checked out in the bottle. It is
-yours to run: claude-bottle never changes your branches or files by git.`,
-		Example: "  claude-bottle merge claude\n  claude-bottle merge claude feature",
+yours to run: claude-bottle never changes your branches or files by git. The command alone
+goes to standard output.`,
+		Example: `  claude-bottle merge claude
+  claude-bottle merge claude feature
+  $(claude-bottle merge claude --quiet)       # and merge at once`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 || len(args) == 2 {
 				return nil
@@ -86,7 +91,9 @@ yours to run: claude-bottle never changes your branches or files by git.`,
 		if err != nil {
 			return err
 		}
-		printFetched(a.err, fetched)
+		if !a.quiet {
+			printFetched(a.err, fetched)
+		}
 		from, err := mergeFrom(fetched, strings.Join(args[1:], ""))
 		if err != nil {
 			return err
@@ -172,7 +179,7 @@ func printFetched(w io.Writer, fetched *fetch.Fetched) {
 	if fetched.Left == 0 {
 		return
 	}
-	_, _ = fmt.Fprintf(w, "%d files did not come, as they are ignored, converted or no files to git:\n", fetched.Left)
+	_, _ = fmt.Fprintf(w, "%s did not come: ignored, converted, or nothing that git keeps:\n", count(fetched.Left, "file"))
 	const most = 10
 	for _, path := range fetched.LeftPaths[:min(most, len(fetched.LeftPaths))] {
 		_, _ = fmt.Fprintf(w, "   %s\n", backend.Printable(path))

@@ -42,6 +42,7 @@ before when that matters.`,
 			return nil
 		},
 	}
+	command.ValidArgsFunction = a.completeBottles
 	command.Flags().IntVar(&count, "count", 1, "how many to make")
 	command.Flags().StringVar(&name, "name", "", "what their names begin with (default: the bottle's)")
 	command.RunE = func(command *cobra.Command, args []string) error {

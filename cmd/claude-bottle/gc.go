@@ -19,13 +19,13 @@ import (
 
 // What kept bottles may take unless flags say otherwise.
 const (
-	gcAge  = 30 * 24 * time.Hour
+	gcAge  = ageValue(30 * 24 * time.Hour)
 	gcSize = "10Gi"
 )
 
 // gcOptions are the flags of gc.
 type gcOptions struct {
-	olderThan time.Duration
+	olderThan ageValue
 	maxSize   string
 	dryRun    bool
 	yes       bool
@@ -45,12 +45,12 @@ just those, once you say yes.
 Unsaved work is never part of that: it is named and stays. Only with --discard may it
 go, too; the plan then names the work of each bottle that would be lost.`,
 		Example: `  claude-bottle gc --dry-run
-  claude-bottle gc --older-than 168h --max-size 2Gi
-  claude-bottle gc --older-than 2160h --discard`,
+  claude-bottle gc --older-than 7d --max-size 2Gi
+  claude-bottle gc --older-than 90d --discard`,
 		Args: noArguments,
 	}
 	flags := command.Flags()
-	flags.DurationVar(&o.olderThan, "older-than", gcAge, "`age` since its end that a kept bottle may reach")
+	flags.Var(&o.olderThan, "older-than", "age since its end that a kept bottle may reach, such as 30d or 12h")
 	flags.StringVar(&o.maxSize, "max-size", gcSize, "`size` that all kept bottles together may have, such as 10Gi")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the plan and remove nothing")
 	flags.BoolVarP(&o.yes, "yes", "y", false, "remove without asking")
@@ -83,7 +83,7 @@ func (a *application) collect(ctx context.Context, o gcOptions) error {
 		return err
 	}
 	examine(ctx, bottles)
-	plan := planCollection(bottles, time.Now().Add(-o.olderThan), most, o.discard)
+	plan := planCollection(bottles, time.Now().Add(-time.Duration(o.olderThan)), most, o.discard)
 	done, err := o.output.structured(a.out, plan)
 	if err == nil && !done {
 		err = plan.print(a.out)

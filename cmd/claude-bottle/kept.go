@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/work"
@@ -45,6 +46,7 @@ code 3: end it first.`,
 			return nil
 		},
 	}
+	command.ValidArgsFunction = a.completeNames(math.MaxInt, keptBottle)
 	command.Flags().BoolVar(&discard, "discard", false, "remove unsaved work, too")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		ctx, release := signalled(command.Context())

@@ -28,7 +28,10 @@ anything is launched. Nothing of the working directory goes in again; settings,
 skills and the prompt do.
 
 NAME is what ` + "`claude-bottle list`" + ` shows, with its @ suffix when several kept bottles had
-the name. While another bottle has it, --name gives this one a new name.`,
+the name. While another bottle has it, --name gives this one a new name.
+
+The exit codes are those of start: claude's own, 125 when the bottle could not be
+launched (what was kept stays), 3 when the name is in use.`,
 		Example: `  claude-bottle resume claude
   claude-bottle resume claude@k3x9p --name second
   claude-bottle resume claude --yes -- -p "and now the tests"
@@ -44,6 +47,7 @@ the name. While another bottle has it, --name gives this one a new name.`,
 			}
 			return nil
 		},
+		ValidArgsFunction: a.completeNames(1, keptBottle),
 		RunE: func(command *cobra.Command, args []string) error {
 			kept, o.claudeArgs = args[0], args[1:]
 			return a.resume(command.Context(), kept, o)

@@ -27,12 +27,18 @@ func TestT20_DiffAndApply(t *testing.T) {
 				printf 'evil \033[2K\033]0;title\007 line\n' > new; ln -s /etc/shadow shadow; mkdir .GIT; echo x > .GIT/config`)
 			u.Run("start", "tester", "--yes", "--cwd", "--runtime", runtime).Want(t, 0)
 
+			idle(t, u)
+			kept := list(t, u)[0]
+			bottletest.Contains(t, u.Run("__complete", "rm", "").Want(t, 0).Stdout, kept.Name+"\n")
+			if twice := u.Run("__complete", "rm", kept.Name, "").Want(t, 0).Stdout; strings.Contains(twice, kept.Name) {
+				t.Errorf("a bottle is proposed twice: %s", twice)
+			}
 			r := u.Run("diff", "tester").Want(t, 0)
 			bottletest.Contains(t, r.Stdout, "--- a/main.go\n+++ b/main.go\n", "+// claude\n", "-old\n", " one\n+two\n", "+evil \x1b[2K")
 			if strings.Contains(r.Stdout, "root:") || r.Stderr != "" {
 				t.Errorf("a link was followed, or stderr is not empty: %s", r.Stderr)
 			}
-			bottletest.Contains(t, u.Run("diff", "tester", "--stat", "main.go").Want(t, 0).Stdout, " main.go | 1 +\n 1 files changed, 1 insertions(+), 0 deletions(-)\n")
+			bottletest.Contains(t, u.Run("diff", "tester", "--stat", "main.go").Want(t, 0).Stdout, " main.go | 1 +\n 1 file changed, 1 insertion(+)\n")
 			if names := u.Run("diff", "tester", "--name-only").Want(t, 0).Stdout; names != ".GIT/config\nMakefile\nmain.go\nnew\nnotes\nold\nshadow\n" {
 				t.Errorf("names are %q", names)
 			}
@@ -56,7 +62,13 @@ func TestT20_DiffAndApply(t *testing.T) {
 			untouched()
 			bottletest.Contains(t, u.Run("apply", "tester", "--yes").Want(t, 1).Stderr, "such as Makefile", "--include-autorun")
 			untouched()
-			u.Run("apply", "tester", "--dry-run").Want(t, 0)
+			var review struct {
+				Steps   []struct{ Path, Action, Runs string }
+				Refused []struct{ Path, Note string }
+			}
+			if err := json.Unmarshal([]byte(u.Run("apply", "tester", "--dry-run", "-o", "json").Want(t, 0).Stdout), &review); err != nil || len(review.Steps) != 5 || len(review.Refused) != 2 || review.Steps[0].Runs == "" || review.Steps[0].Action != "write" {
+				t.Errorf("the review is %+v, %v", review, err)
+			}
 			untouched()
 			s = u.OnTerminal("apply", "tester")
 			s.Shows("Makefile, which runs by itself (make and other builders run it)? [y/N/show/quit]")
@@ -64,8 +76,10 @@ func TestT20_DiffAndApply(t *testing.T) {
 			s.Types("show\n")
 			s.Shows("+	rm -rf /")
 			s.Shows("[y/N/show/quit]") // again: what is typed before does not count
+			s.Types("shwo\n")
+			s.Shows("quit applies nothing")
 			s.Types("\n")
-			s.Shows("apply these 4 files? [y/N]")
+			s.Shows("apply 4 files? [y/N]")
 			s.Types("y\n")
 			if code := s.Ends(); code != 0 {
 				t.Errorf("exit code %d: %s", code, s.Text())
@@ -80,6 +94,9 @@ func TestT20_DiffAndApply(t *testing.T) {
 			u.Run("apply", "tester", "Makefile", "--yes", "--include-autorun").Want(t, 0)
 			if data, _ := os.ReadFile(filepath.Join(u.Cwd, "Makefile")); !strings.Contains(string(data), "rm -rf") {
 				t.Errorf("Makefile is %q", data)
+			}
+			if now := list(t, u)[0]; !now.Created.Equal(kept.Created) {
+				t.Errorf("it ended at %v, and at %v once its work was applied", kept.Created, now.Created)
 			}
 		})
 	}

@@ -17,7 +17,8 @@ import (
 func TestForksStartFromTheSameWork(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		repository(t, u)
-		does(u, "echo one > one.txt; mkfifo pipe; ln -s /etc/shadow link; mkdir -p ~/.claude/projects/-workspace; echo {} > ~/.claude/projects/-workspace/1.jsonl; echo one-is-written; cat")
+		u.Write("project/then", "then\n")
+		does(u, "echo now > then; echo one > one.txt; mkfifo pipe; ln -s /etc/shadow link; mkdir -p ~/.claude/projects/-workspace; echo {} > ~/.claude/projects/-workspace/1.jsonl; echo one-is-written; cat")
 		s := u.OnTerminal("start", "tester", "--cwd", "--yes", "--quiet", "--runtime", runtime)
 		s.Shows("one-is-written")
 		r := u.Run("fork", "tester", "--name", "live").Want(t, 0)
@@ -51,6 +52,13 @@ func TestForksStartFromTheSameWork(t *testing.T) {
 						t.Errorf("what went in counts as work: %s", line)
 					}
 				}
+			}
+		}
+		want := u.Run("diff", "tester").Want(t, 0).Stdout
+		bottletest.Contains(t, want, "-then\n+now\n")
+		for _, name := range []string{"live-1", "tester-1"} {
+			if got := u.Run("diff", name).Want(t, 0).Stdout; got != want {
+				t.Errorf("the diff of %s is\n%s\nwant\n%s", name, got, want)
 			}
 		}
 		bottle(u, "env:", "  FAKE_CLAUDE_PRINT: args", fmt.Sprintf("  FAKE_CLAUDE_RUN: %q", "cat one.txt; echo two > two.txt"))

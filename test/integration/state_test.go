@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 	"github.com/containerd/containerd/v2/core/containers"
@@ -20,7 +21,10 @@ import (
 )
 
 // listed is one line of list -o json.
-type listed struct{ Name, ID, Phase, Message string }
+type listed struct {
+	Name, ID, Phase, Message string
+	Created                  time.Time
+}
 
 // list lists, which never fails.
 func list(t *testing.T, u *bottletest.User) []listed {

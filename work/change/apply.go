@@ -62,8 +62,8 @@ func (o *Offer) conflictError() error {
 		names = append(names, "...")
 	}
 	handle := o.work.Handle()
-	return fmt.Errorf("%d files were changed in the bottle and in %s: %s: `claude-bottle merge %s` lets git join them, `claude-bottle apply %s --into DIR` puts them elsewhere: %w",
-		len(o.Conflicts), backend.Printable(o.Into), strings.Join(names, ", "), handle, handle, errdefs.ErrConflict)
+	return fmt.Errorf("nothing was applied: changed in the bottle and in %s are %s: `claude-bottle merge %s` lets git join them, `claude-bottle apply %s --into DIR` puts them elsewhere, or name the paths that are to come without them: %w",
+		backend.Printable(o.Into), strings.Join(names, ", "), handle, handle, errdefs.ErrConflict)
 }
 
 // exchange does the steps. The caller finishes and closes it.

@@ -181,6 +181,13 @@ func TestTwoBottlesAreCompared(t *testing.T) {
 	if got := strings.Join(told(view.List()), ", "); got != "modified differs, added link, deleted only-first, added only-second" {
 		t.Errorf("changes are %s", got)
 	}
+	counted, err := view.Count(t.Context(), nil)
+	must(t, err)
+	for i, want := range []Lines{{1, 1}, {1, 0}, {0, 1}, {1, 0}} {
+		if got := counted[i].Lines; got == nil || *got != want {
+			t.Errorf("lines of %s are %v, want %v", counted[i].Path, got, want)
+		}
+	}
 	var patch strings.Builder
 	_, err = view.Patch(t.Context(), &patch, nil)
 	must(t, err)

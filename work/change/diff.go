@@ -260,8 +260,10 @@ func (v *View) Select(paths []string) ([]Change, error) {
 	return list, err
 }
 
-// numberOf finds the number of the change that a line of git's ends with.
+// numberOf finds the number of the change that a line of git's ends with, but for
+// what it says of a file that is gone.
 func numberOf(line string, count int) (int, bool) {
+	line = strings.TrimSuffix(line, " => /dev/null")
 	digits := len(sideName(0))
 	if len(line) < digits {
 		return 0, false

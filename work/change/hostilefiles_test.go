@@ -2,6 +2,7 @@ package change
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -328,4 +329,31 @@ type lineCounter int
 func (c *lineCounter) Write(p []byte) (int, error) {
 	*c += lineCounter(strings.Count(string(p), "\n"))
 	return len(p), nil
+}
+
+// TestT20_NoDirectoryBecomesARepository: git takes a directory without .git for a
+// bare repository when it holds the right names, and runs what its config says.
+func TestT20_NoDirectoryBecomesARepository(t *testing.T) {
+	poison := map[string]string{"HEAD": "ref: refs/heads/main\n", "config": "[core]\n\tbare = false\n\tfsmonitor = touch /tmp/ran\n", "objects/info/x": "1\n", "refs/heads/x": "1\n", "hooks/post-checkout": "#!/bin/sh\n"}
+	for _, bare := range []bool{false, true} {
+		b := newProject(t)
+		b.put("file", "1\n")
+		if bare {
+			b.git("init", "-q", "--bare", ".")
+		}
+		b.launch()
+		for name, text := range poison {
+			b.edit(name, text)
+		}
+		must(t, os.Remove(b.inside("file")))
+		before := snapshot(t, b.project)
+		offer := b.offer(Target{})
+		if len(offer.Steps) != 0 || len(offer.Refused) < len(poison) {
+			t.Errorf("bare %v: steps are %v, refused %q", bare, actions(offer), told(offer.Refused))
+		}
+		must(t, offer.Apply(t.Context()))
+		if after := snapshot(t, b.project); !maps.Equal(before, after) {
+			t.Errorf("bare %v: it was %v, is %v", bare, before, after)
+		}
+	}
 }

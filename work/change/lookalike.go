@@ -40,7 +40,7 @@ func (j *judge) refuse(change *Change) string {
 		return "its name is reserved"
 	}
 	if change.Kind == Deleted {
-		return ""
+		return j.gitDirectory(change.Path)
 	}
 	if !change.after {
 		if change.Note == "" {
@@ -53,15 +53,18 @@ func (j *judge) refuse(change *Change) string {
 
 // gitDirectory says whether a path lies in what git takes for a repository without
 // a name: it would obey the settings in there for whoever stands in that directory.
+// That may be the tree itself: a bare repository, or a directory made into one.
 func (j *judge) gitDirectory(name string) string {
 	for _, dir := range append(above(name), ".") {
 		why, known := j.repositories[dir]
 		if !known {
 			has := func(name string) bool { return j.has(path.Join(dir, name)) }
-			if dir == "." && j.top {
-				// git looks there first
-			} else if has("HEAD") && (has("objects") && has("refs") || has("commondir")) {
+			own := dir == "." && j.top // git looks into its .git first
+			if !own && has("HEAD") && (has("objects") && has("refs") || has("commondir")) {
 				why = fmt.Sprintf("%+q looks like a repository", dir)
+				if dir == "." {
+					why = "the directory itself looks like a repository, whose commits `claude-bottle fetch` brings"
+				}
 			}
 			j.repositories[dir] = why
 		}

@@ -272,7 +272,7 @@ func openArea(work *backend.Work) (_ *area, err error) {
 	for _, name := range []string{"a", "b", "m"} {
 		err = errors.Join(err, os.RemoveAll(a.path(name)), os.Mkdir(a.path(name), 0o700))
 	}
-	if err != nil {
+	if err = errors.Join(err, ledger.KeepTime(work)); err != nil {
 		a.close()
 		return nil, fmt.Errorf("make room for apply: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -37,6 +38,19 @@ func Settle(work *backend.Work, then archive.Baseline, covered func(path string)
 	settled := before.Settle(then, covered)
 	if err := WriteFile(work.Path(backend.StateSaved), settled.Write); err != nil {
 		return fmt.Errorf("note what is saved: %w", err)
+	}
+	return KeepTime(work)
+}
+
+// KeepTime gives the state directory of a kept bottle the time back that it had when
+// it was found: that is when the bottle ended, and no look at its work makes it
+// younger.
+func KeepTime(work *backend.Work) error {
+	if work.Running || work.Created.IsZero() {
+		return nil
+	}
+	if err := os.Chtimes(work.State, time.Time{}, work.Created); err != nil {
+		return fmt.Errorf("keep the time of the bottle's end: %w", err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -41,8 +42,12 @@ func TestWhatIsSavedIsNoLongerUnsaved(t *testing.T) {
 		t.Fatal(err)
 	}
 	put("late", "after the mark")
+	work.Created = time.Unix(1e9, 0)
 	if err := Settle(work, mark, func(path string) bool { return path != "left" }); err != nil {
 		t.Fatal(err)
+	}
+	if info, err := os.Stat(work.State); err != nil || !info.ModTime().Equal(work.Created) {
+		t.Errorf("the bottle ended at %v by now, %v", info.ModTime(), err)
 	}
 	saved, err := os.Open(work.Path(backend.StateSaved))
 	if err != nil {
