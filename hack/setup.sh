@@ -2,13 +2,13 @@
 # Makes ready what building, testing and running claude-bottle needs, on Debian 12 with Go: packages, then tools and
 # images in libexec/. What is there and up to date is left alone, so a second run takes a moment.
 #
-# usage: hack/setup.sh [all|tools|image|ssh|xfs|lint]...
+# usage: hack/setup.sh [all|tools|image|ssh|disk|lint]...
 #
 #   tools  runc, containerd with ctr and its shim, runsc with its shim, and for tests containerd 1.7,
 #          built as the newer one is, and Debian's 1.6 and docker-registry
 #   image  the archives of the default image and of the test image
 #   ssh    sshd, which tests start on ports of their own
-#   xfs    mkfs.xfs, for a file system whose files can share content
+#   disk   mkfs.xfs, for a file system whose files can share content, and strace, which sees when what is synced
 #   lint   golangci-lint and shellcheck
 #   all    everything (the default)
 set -euo pipefail
@@ -132,8 +132,8 @@ setup_ssh() {
 	[[ ! -d /run/systemd/system ]] || systemctl disable --quiet --now ssh
 }
 
-setup_xfs() {
-	want_packages "testing copies that share content" xfsprogs
+setup_disk() {
+	want_packages "testing what reaches the disk" strace xfsprogs
 }
 
 setup_lint() {
@@ -157,10 +157,10 @@ for part in "$@"; do
 		setup_tools
 		setup_image
 		setup_ssh
-		setup_xfs
+		setup_disk
 		setup_lint
 		;;
-	tools | image | ssh | xfs | lint) "setup_$part" ;;
-	*) fail "usage: hack/setup.sh [all|tools|image|ssh|xfs|lint]..." ;;
+	tools | image | ssh | disk | lint) "setup_$part" ;;
+	*) fail "usage: hack/setup.sh [all|tools|image|ssh|disk|lint]..." ;;
 	esac
 done

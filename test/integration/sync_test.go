@@ -18,7 +18,7 @@ import (
 func TestF16_StateIsOnTheDiskBeforeItCounts(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		t.Skip("strace is not installed")
+		t.Fatal("strace is not installed: hack/setup.sh disk")
 	}
 	u := newUser(t, "2.4")
 	does(u, "echo one > one.txt")
