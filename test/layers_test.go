@@ -23,7 +23,7 @@ const module = "github.com/claude-bottle/claude-bottle/"
 var mayImport = map[string][]string{
 	"archive":            {},
 	"backend":            {},
-	"backend/containerd": {"archive", "backend", "neck", "oci", "provision", "runtime", "supervise", "work", "work/change"},
+	"backend/containerd": {"archive", "backend", "neck", "oci", "provision", "runtime", "supervise", "work", "work/change", "work/ledger"},
 	"cmd/bottle-init":    {"archive", "neck"},
 	"cmd/claude-bottle":  {"*"},
 	"egress":             {"backend", "leaks"},

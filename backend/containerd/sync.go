@@ -3,19 +3,15 @@ package containerd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/work"
+	"github.com/claude-bottle/claude-bottle/work/ledger"
 	"github.com/containerd/log"
-	"golang.org/x/sys/unix"
 )
-
-// syncTimeout bounds the wait for the disk before a bottle is given up.
-const syncTimeout = time.Minute
 
 // syncKept puts what the bottle has left on the disk, before anything by which it is
 // found is deleted, and dates the state directory at the end of the session.
@@ -37,28 +33,12 @@ func syncKept(ctx context.Context, where places) error {
 // fails or is too slow is logged: no later try would do better, and nothing that
 // follows deletes work.
 func syncState(ctx context.Context, where places) error {
-	dir, err := os.Open(where.state)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	err := ledger.Sync(ctx, &backend.Work{ID: where.id, State: where.state})
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("open state directory: %w", err)
-	}
-	synced := make(chan error, 1)
-	go func() {
-		synced <- errors.Join(unix.Syncfs(int(dir.Fd())), dir.Close())
-	}()
-	timer := time.NewTimer(syncTimeout)
-	defer timer.Stop()
-	select {
-	case err := <-synced:
-		if err != nil {
-			log.G(ctx).WithError(err).WithField("path", where.state).Error("sync work")
-		}
-	case <-timer.C:
-		log.G(ctx).WithField("path", where.state).Error("sync work: the disk does not answer in time")
-	case <-ctx.Done():
-		return context.Cause(ctx)
+		log.G(ctx).WithError(err).Error("sync work")
 	}
 	return nil
 }

@@ -98,6 +98,9 @@ func Prepare(ctx context.Context, work *backend.Work, target Target) (_ *Offer, 
 	if err := o.checkNoStaging(); err != nil {
 		return nil, err
 	}
+	if err := ledger.Sync(ctx, work); err != nil {
+		return nil, err
+	}
 	if o.view, err = Open(ctx, work); err != nil {
 		return nil, err
 	}

@@ -87,6 +87,9 @@ func fetch(ctx context.Context, keeper backend.Keeper, work *backend.Work, optio
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, inside.Close(context.WithoutCancel(ctx))) }()
+	if err := ledger.Sync(ctx, work); err != nil {
+		return nil, err
+	}
 	mark, err := ledger.Now(ctx, work)
 	if err != nil {
 		return nil, err
