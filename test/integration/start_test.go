@@ -92,7 +92,7 @@ func TestWorkingDirectoryGoesInWithItsGit(t *testing.T) {
 				t.Errorf("%q went in:\n%s", not, r.Stdout)
 			}
 		}
-		bottletest.Contains(t, r.Stderr, "unsaved, kept as tester@", "1 changed file: main.go", "claude-bottle fetch tester@", "resume tester@", "rm --discard tester@")
+		bottletest.Contains(t, r.Stderr, "unsaved, kept as tester@", "1 changed file: main.go", "claude-bottle diff tester@", "apply tester@", "resume tester@", "rm --discard tester@")
 		bottletest.Contains(t, u.Work("main.go"), "changed")
 		if data, err := os.ReadFile(filepath.Join(u.Cwd, "main.go")); err != nil || string(data) != "package main\n" {
 			t.Errorf("the host's file is %q, %v", data, err)
