@@ -44,6 +44,9 @@ type guard struct {
 	once     sync.Once
 	again    atomic.Bool // the server wants another hello
 
+	ending sync.Mutex // guards what follows, and the deadline of reads
+	ended  bool
+
 	sent, received atomic.Int64 // bytes from the bottle, and to it
 	refusal        error        // why the connection was cut; read after the splice
 }
@@ -160,8 +163,25 @@ func (g *guard) afterHello() error {
 
 // within bounds what is read until the returned function is called.
 func (g *guard) within() (done func()) {
-	_ = g.SetReadDeadline(time.Now().Add(g.wait))
-	return func() { _ = g.SetReadDeadline(time.Time{}) }
+	g.bound(time.Now().Add(g.wait))
+	return func() { g.bound(time.Time{}) }
+}
+
+// bound sets the deadline of reads, unless the connection was ended meanwhile.
+func (g *guard) bound(at time.Time) {
+	g.ending.Lock()
+	defer g.ending.Unlock()
+	if !g.ended {
+		_ = g.SetReadDeadline(at)
+	}
+}
+
+// end ends both directions, whatever is being read.
+func (g *guard) end() {
+	g.ending.Lock()
+	defer g.ending.Unlock()
+	g.ended = true
+	hangUp(g)
 }
 
 // late says in words that a hello took too long.

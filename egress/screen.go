@@ -129,7 +129,7 @@ func (s *Screen) serve(ctx context.Context, host string, port uint16, stream Str
 	// The end of the link must end this, too, however silent both ends are.
 	stop := context.AfterFunc(ctx, func() {
 		_ = conn.Close()
-		hangUp(guarded)
+		guarded.end()
 	})
 	defer stop()
 	s.options.Splice(guarded, conn)
