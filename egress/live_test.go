@@ -136,7 +136,8 @@ func TestALiveConnectionIsCutWhenItsHostIsDenied(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer func() {
-					if got := <-heard; got != "hello" {
+					// What is under way when it is cut may be lost.
+					if got := <-heard; !strings.HasPrefix("hello", got) {
 						t.Errorf("the far end heard %q", got)
 					}
 				}()
