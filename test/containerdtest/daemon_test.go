@@ -3,6 +3,7 @@ package containerdtest_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -108,5 +109,14 @@ func runForever(t *testing.T, d *containerdtest.Daemon) string {
 	if err := task.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return strconv.FormatUint(uint64(task.Pid()), 10)
+	pid := strconv.FormatUint(uint64(task.Pid()), 10)
+	// For a moment it is still the runtime's own process, by another name.
+	for name := ""; name != "sleep\n"; {
+		data, err := os.ReadFile("/proc/" + pid + "/comm")
+		if err != nil || ctx.Err() != nil {
+			t.Fatalf("the command is %q, %v", data, errors.Join(err, ctx.Err()))
+		}
+		name = string(data)
+	}
+	return pid
 }
