@@ -23,13 +23,16 @@ const module = "github.com/claude-bottle/claude-bottle/"
 var mayImport = map[string][]string{
 	"archive":            {},
 	"backend":            {},
-	"backend/containerd": {"archive", "backend", "neck", "oci", "provision", "runtime", "supervise", "work", "work/change", "work/ledger"},
+	"backend/containerd": {"archive", "backend", "change", "ledger", "neck", "oci", "provision", "runtime", "supervise", "work"},
+	"change":             {"archive", "backend", "hostgit", "ledger"},
 	"cmd/bottle-init":    {"archive", "neck"},
 	"cmd/claude-bottle":  {"*"},
 	"egress":             {"backend", "leaks"},
+	"fetch":              {"archive", "backend", "hostgit", "ledger"},
 	"hack":               {},
 	"hostgit":            {},
 	"leaks":              {},
+	"ledger":             {"archive", "backend"},
 	"manifest":           {"backend"},
 	"neck":               {},
 	"oci":                {"backend"},
@@ -37,10 +40,7 @@ var mayImport = map[string][]string{
 	"runtime":            {"backend", "oci"},
 	"supervise":          {"archive", "backend", "egress", "leaks", "neck"},
 	"terminal":           {"backend"},
-	"work":               {"archive", "backend", "hostgit", "work/ledger"},
-	"work/change":        {"archive", "backend", "hostgit", "work/ledger"},
-	"work/fetch":         {"archive", "backend", "hostgit", "work/ledger"},
-	"work/ledger":        {"archive", "backend"},
+	"work":               {"archive", "backend", "hostgit", "ledger"},
 }
 
 // onlyIn says which rooms may import a foreign package, and why nobody else.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/claude-bottle/claude-bottle/work/ledger"
+	"github.com/claude-bottle/claude-bottle/ledger"
 )
 
 // Carry notes for a copy of a bottle's workspace what went in and what came home, as

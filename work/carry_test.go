@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/claude-bottle/claude-bottle/work/ledger"
+	"github.com/claude-bottle/claude-bottle/ledger"
 )
 
 func TestACopyHasTheSameUnsavedWork(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/claude-bottle/claude-bottle/work/ledger"
+	"github.com/claude-bottle/claude-bottle/ledger"
 )
 
 // settleAll notes everything as brought home, but for what was committed since.

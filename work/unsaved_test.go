@@ -13,7 +13,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/claude-bottle/claude-bottle/work/ledger"
+	"github.com/claude-bottle/claude-bottle/ledger"
 )
 
 // kept is a state directory whose workspace is a repository of one commit.

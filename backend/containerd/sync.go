@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/claude-bottle/claude-bottle/work"
-	"github.com/claude-bottle/claude-bottle/work/ledger"
 	"github.com/containerd/log"
 )
 

@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/change"
 	"github.com/claude-bottle/claude-bottle/terminal"
-	"github.com/claude-bottle/claude-bottle/work/change"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/fetch"
 	"github.com/claude-bottle/claude-bottle/manifest"
-	"github.com/claude-bottle/claude-bottle/work/fetch"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claude-bottle/claude-bottle/work/fetch"
+	"github.com/claude-bottle/claude-bottle/fetch"
 )
 
 const object = "0123456789012345678901234567890123456789"

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/claude-bottle/claude-bottle/work/ledger"
+	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/containerd/errdefs"
 )
 

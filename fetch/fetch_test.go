@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/claude-bottle/claude-bottle/work/ledger"
+	"github.com/claude-bottle/claude-bottle/ledger"
 )
 
 // lamp is a bottle without a sandbox: what would run inside runs here as somebody
