@@ -66,15 +66,11 @@ nothing is written.`,
 var errNotApplied = fmt.Errorf("nothing was applied: only a yes on a terminal, or --yes, applies anything: %w", errdefs.ErrAborted)
 
 func (a *application) apply(ctx context.Context, o applyOptions) error {
-	opened, err := a.openBackend(ctx, backend.NoProgress{})
+	keeper, err := a.openKeeper(ctx, backend.NoProgress{})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = opened.Close() }()
-	keeper, err := finderOf(opened)
-	if err != nil {
-		return err
-	}
+	defer func() { _ = keeper.Close() }()
 	held, release, err := holdWork(ctx, keeper, o.name)
 	if err != nil {
 		return err

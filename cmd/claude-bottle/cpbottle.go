@@ -25,25 +25,20 @@ type copied interface {
 
 // openCopied reaches a running bottle, or takes a kept one.
 func (a *application) openCopied(ctx context.Context, name string, options work.CopyOptions) (copied, error) {
-	opened, err := a.openBackend(ctx, backend.NoProgress{})
+	keeper, err := a.openKeeper(ctx, backend.NoProgress{})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = opened.Close() }()
-	keeper, ok := opened.(backend.Keeper)
-	locator, also := opened.(backend.Locator)
-	if !ok || !also {
+	defer func() { _ = keeper.Close() }()
+	locator, ok := keeper.(backend.Locator)
+	if !ok {
 		return nil, fmt.Errorf("find bottle %s: this backend can't: %w", backend.Printable(name), errdefs.ErrNotImplemented)
 	}
-	found, err := keeper.Find(ctx, name)
+	found, release, err := holdWork(ctx, keeper, name)
 	if err != nil {
 		return nil, err
 	}
 	if !found.Running {
-		release, err := keeper.Take(ctx, found)
-		if err != nil {
-			return nil, err
-		}
 		return &keptCopied{found, options, release}, nil
 	}
 	where, err := locator.Locate(ctx, found.ID.Name)

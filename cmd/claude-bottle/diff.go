@@ -65,15 +65,11 @@ func atLeastOne(verb, name string) cobra.PositionalArgs {
 }
 
 func (a *application) diff(ctx context.Context, o diffOptions, args []string, dash int) error {
-	opened, err := a.openBackend(ctx, backend.NoProgress{})
+	keeper, err := a.openKeeper(ctx, backend.NoProgress{})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = opened.Close() }()
-	keeper, err := finderOf(opened)
-	if err != nil {
-		return err
-	}
+	defer func() { _ = keeper.Close() }()
 	view, paths, err := a.openView(ctx, keeper, args, dash)
 	if err != nil {
 		return err
@@ -97,7 +93,7 @@ func (a *application) diff(ctx context.Context, o diffOptions, args []string, da
 }
 
 // openView takes the arguments apart: a second word that is a bottle is one.
-func (a *application) openView(ctx context.Context, keeper finder, args []string, dash int) (*change.View, []string, error) {
+func (a *application) openView(ctx context.Context, keeper backend.Keeper, args []string, dash int) (*change.View, []string, error) {
 	first, err := keeper.Find(ctx, args[0])
 	if err != nil {
 		return nil, nil, err

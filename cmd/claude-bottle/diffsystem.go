@@ -44,14 +44,13 @@ const closeTimeout = time.Minute
 
 // diffSystem compares a running bottle with a new one of the same image.
 func (a *application) diffSystem(ctx context.Context, name string, output *format) (err error) {
-	opened, err := a.openBackend(ctx, backend.NoProgress{})
+	keeper, err := a.openKeeper(ctx, backend.NoProgress{})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = opened.Close() }()
-	keeper, ok := opened.(backend.Keeper)
-	pristiner, also := opened.(backend.Pristiner)
-	if !ok || !also {
+	defer func() { _ = keeper.Close() }()
+	pristiner, ok := keeper.(backend.Pristiner)
+	if !ok {
 		return fmt.Errorf("this backend can't bring up a bottle to compare with: %w", errdefs.ErrNotImplemented)
 	}
 	found, err := keeper.Find(ctx, name)

@@ -114,15 +114,11 @@ func (a *application) fetch(ctx context.Context, name string, flags *fetchFlags)
 	defer release()
 	progress := newProgress(a.err, a.quiet, time.Now())
 	defer progress.finish()
-	opened, err := a.openBackend(ctx, progress)
+	keeper, err := a.openKeeper(ctx, progress)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = opened.Close() }()
-	keeper, ok := opened.(backend.Keeper)
-	if !ok {
-		return nil, fmt.Errorf("fetch %s: this backend keeps no work: %w", backend.Printable(name), errdefs.ErrNotImplemented)
-	}
+	defer func() { _ = keeper.Close() }()
 	found, err := keeper.Find(ctx, name)
 	if err != nil {
 		return nil, err

@@ -54,35 +54,25 @@ before when that matters.`,
 }
 
 func (a *application) fork(ctx context.Context, of, name string, count int) error {
-	opened, err := a.openBackend(ctx, backend.NoProgress{})
+	keeper, err := a.openKeeper(ctx, backend.NoProgress{})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = opened.Close() }()
-	finder, err := keeperOf(opened)
-	if err != nil {
-		return err
-	}
-	forks, ok := opened.(forker)
+	defer func() { _ = keeper.Close() }()
+	forks, ok := keeper.(forker)
 	if !ok {
 		return fmt.Errorf("this backend copies no bottles: %w", errdefs.ErrNotImplemented)
 	}
-	original, err := finder.Find(ctx, of)
+	original, release, err := holdWork(ctx, keeper, of)
 	if err != nil {
 		return err
 	}
+	defer release()
 	if name == "" {
 		name = original.ID.Name
 	}
 	if err := backend.ValidateName("bottle", fmt.Sprintf("%s-%d", name, count)); err != nil {
 		return usageError{err}
-	}
-	if !original.Running {
-		release, err := finder.Take(ctx, original)
-		if err != nil {
-			return err
-		}
-		defer release()
 	}
 	for i := range count {
 		made, err := forks.Fork(ctx, original, fmt.Sprintf("%s-%d", name, i+1))

@@ -69,16 +69,12 @@ func (a *application) collect(ctx context.Context, o gcOptions) error {
 	if err != nil {
 		return usageError{fmt.Errorf("--max-size %q: give a size such as 512Mi or 10Gi", o.maxSize)}
 	}
-	opened, err := a.openBackend(ctx, backend.NoProgress{})
+	keeper, err := a.openKeeper(ctx, backend.NoProgress{})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = opened.Close() }()
-	finder, err := keeperOf(opened)
-	if err != nil {
-		return err
-	}
-	bottles, err := opened.ListActive(ctx)
+	defer func() { _ = keeper.Close() }()
+	bottles, err := keeper.ListActive(ctx)
 	if err != nil {
 		return err
 	}
@@ -101,15 +97,15 @@ func (a *application) collect(ctx context.Context, o gcOptions) error {
 			return fmt.Errorf("nothing removed: only a yes on a terminal, or --yes, removes anything: %w", errdefs.ErrAborted)
 		}
 	}
-	return a.collectAll(ctx, finder, plan)
+	return a.collectAll(ctx, keeper, plan)
 }
 
 // collectAll removes what the plan names. Work that has become unsaved since, or that
 // the plan did not say it would lose, stays.
-func (a *application) collectAll(ctx context.Context, finder keptFinder, plan collection) error {
+func (a *application) collectAll(ctx context.Context, keeper backend.Keeper, plan collection) error {
 	var failed error
 	for _, item := range plan.Remove {
-		kept, err := finder.Find(ctx, item.Name)
+		kept, err := keeper.Find(ctx, item.Name)
 		if errdefs.IsNotFound(err) || err == nil && kept.Running {
 			continue
 		}
@@ -117,7 +113,7 @@ func (a *application) collectAll(ctx context.Context, finder keptFinder, plan co
 			failed = errors.Join(failed, err)
 			continue
 		}
-		unsaved, err := removeKept(ctx, finder, kept, item.Loses != "")
+		unsaved, err := removeKept(ctx, keeper, kept, item.Loses != "")
 		if unsaved.Any() {
 			err = fmt.Errorf("%s is not removed: it holds unsaved work by now", unsaved.Handle)
 		}

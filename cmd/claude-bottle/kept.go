@@ -12,22 +12,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// keptFinder is the part of backend.Keeper that needs no bottle to run.
-type keptFinder interface {
-	Find(ctx context.Context, name string) (*backend.Work, error)
-	Take(ctx context.Context, work *backend.Work) (release func(), err error)
-	Remove(ctx context.Context, work *backend.Work) error
-}
-
-// keeperOf finds that power of a backend.
-func keeperOf(opened backend.Backend) (keptFinder, error) {
-	finder, ok := opened.(keptFinder)
-	if !ok {
-		return nil, fmt.Errorf("this backend keeps no bottles: %w", errdefs.ErrNotImplemented)
-	}
-	return finder, nil
-}
-
 func (a *application) removeCommand() *cobra.Command {
 	var discard bool
 	command := &cobra.Command{
@@ -51,25 +35,21 @@ code 3: end it first.`,
 	command.RunE = func(command *cobra.Command, args []string) error {
 		ctx, release := signalled(command.Context())
 		defer release()
-		opened, err := a.openBackend(ctx, backend.NoProgress{})
+		keeper, err := a.openKeeper(ctx, backend.NoProgress{})
 		if err != nil {
 			return err
 		}
-		defer func() { _ = opened.Close() }()
-		finder, err := keeperOf(opened)
-		if err != nil {
-			return err
-		}
-		return a.removeAll(ctx, finder, args, discard)
+		defer func() { _ = keeper.Close() }()
+		return a.removeAll(ctx, keeper, args, discard)
 	}
 	return command
 }
 
 // removeAll tries every name. The exit code is that of the first that failed.
-func (a *application) removeAll(ctx context.Context, finder keptFinder, names []string, discard bool) error {
+func (a *application) removeAll(ctx context.Context, keeper backend.Keeper, names []string, discard bool) error {
 	var failed []error
 	for _, name := range names {
-		if err := a.remove(ctx, finder, name, discard); err != nil {
+		if err := a.remove(ctx, keeper, name, discard); err != nil {
 			failed = append(failed, err)
 		}
 	}
@@ -79,15 +59,15 @@ func (a *application) removeAll(ctx context.Context, finder keptFinder, names []
 	return &exitError{code: exitCode(nil, failed[0]), err: errors.Join(failed...)}
 }
 
-func (a *application) remove(ctx context.Context, finder keptFinder, name string, discard bool) error {
-	kept, err := finder.Find(ctx, name)
+func (a *application) remove(ctx context.Context, keeper backend.Keeper, name string, discard bool) error {
+	kept, err := keeper.Find(ctx, name)
 	if err != nil {
 		return err
 	}
 	if kept.Running {
 		return fmt.Errorf("bottle %s runs: end its session first, then remove what is kept; one that is kept already is called NAME@SUFFIX in `claude-bottle list`: %w", kept.ID.Name, errdefs.ErrConflict)
 	}
-	unsaved, err := removeKept(ctx, finder, kept, discard)
+	unsaved, err := removeKept(ctx, keeper, kept, discard)
 	if unsaved.Any() && err == nil {
 		printUnsaved(a.err, unsaved, kept.Plan)
 		return &exitError{code: exitUnsaved, err: fmt.Errorf("%s is not removed: it holds unsaved work", unsaved.Handle)}
@@ -96,8 +76,8 @@ func (a *application) remove(ctx context.Context, finder keptFinder, name string
 }
 
 // removeKept removes a kept bottle unless it holds unsaved work, which it returns.
-func removeKept(ctx context.Context, finder keptFinder, kept *backend.Work, discard bool) (backend.Unsaved, error) {
-	release, err := finder.Take(ctx, kept)
+func removeKept(ctx context.Context, keeper backend.Keeper, kept *backend.Work, discard bool) (backend.Unsaved, error) {
+	release, err := keeper.Take(ctx, kept)
 	if err != nil {
 		return backend.Unsaved{}, err
 	}
@@ -108,5 +88,5 @@ func removeKept(ctx context.Context, finder keptFinder, kept *backend.Work, disc
 			return unsaved, err
 		}
 	}
-	return backend.Unsaved{}, finder.Remove(ctx, kept)
+	return backend.Unsaved{}, keeper.Remove(ctx, kept)
 }

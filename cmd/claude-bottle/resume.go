@@ -36,17 +36,8 @@ launched (what was kept stays), 3 when the name is in use.`,
   claude-bottle resume claude@k3x9p --name second
   claude-bottle resume claude --yes -- -p "and now the tests"
   claude-bottle resume claude --dry-run`,
-		Annotations: map[string]string{annotationOwnCode: "yes"},
-		Args: func(command *cobra.Command, args []string) error {
-			before := len(args)
-			if dash := command.ArgsLenAtDash(); dash >= 0 {
-				before = dash
-			}
-			if before != 1 {
-				return usageError{fmt.Errorf("resume takes the name of one kept bottle, got %d: `claude-bottle list` shows them; arguments for claude stand after --", before)}
-			}
-			return nil
-		},
+		Annotations:       map[string]string{annotationOwnCode: "yes"},
+		Args:              oneBeforeDash("resume takes the name of one kept bottle"),
 		ValidArgsFunction: a.completeNames(1, keptBottle),
 		RunE: func(command *cobra.Command, args []string) error {
 			kept, o.claudeArgs = args[0], args[1:]
@@ -56,14 +47,9 @@ launched (what was kept stays), 3 when the name is in use.`,
 	flags := command.Flags()
 	flags.StringVar(&o.name, "name", "", "another `name` for the bottle (default: the one that it had)")
 	flags.StringVar(&o.agent, "agent", "", "`agent` to plan with (default: the one that it was started with)")
-	flags.BoolVarP(&o.yes, "yes", "y", false, "launch without asking")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "print the plan and create nothing")
 	flags.StringVar(&o.runtime, "runtime", "", "auto, gvisor or runc (default: the one that it ran on, unless the bottle file demands gvisor)")
 	flags.StringVar(&o.image, "image", "", "image `reference` (default: the bottle file's)")
-	flags.BoolVar(&o.allowVulnerableRunc, "allow-vulnerable-runc", false, "accept a runc with known ways out")
-	flags.BoolVar(&o.rawTerminal, "raw-tty", false, "do not filter escape sequences that reach this terminal")
-	flags.BoolVar(&o.timings, "timings", false, "print how long each step took")
-	o.output = addFormat(command, "text", "json", "yaml")
+	o.addLaunch(command)
 	return command
 }
 
@@ -73,12 +59,12 @@ func (a *application) resume(ctx context.Context, name string, o startOptions) e
 	if err := supervise.Harden(); err != nil { // secrets are read here, as in start
 		return err
 	}
-	return a.session(ctx, o, began, func(ctx context.Context, opened backend.Backend) (backend.Spec, manifest.Options, error) {
-		finder, err := keeperOf(opened)
+	return a.session(ctx, o, began, func(ctx context.Context, opened closingBackend) (backend.Spec, manifest.Options, error) {
+		keeper, err := keeperOf(opened)
 		if err != nil {
 			return backend.Spec{}, manifest.Options{}, err
 		}
-		kept, err := finder.Find(ctx, name)
+		kept, err := keeper.Find(ctx, name)
 		if err != nil {
 			return backend.Spec{}, manifest.Options{}, err
 		}

@@ -62,16 +62,7 @@ in use.`,
   claude-bottle start claude --name second --runtime gvisor`,
 		Annotations:       map[string]string{annotationOwnCode: "yes"},
 		ValidArgsFunction: a.completeAgents,
-		Args: func(command *cobra.Command, args []string) error {
-			before := len(args)
-			if dash := command.ArgsLenAtDash(); dash >= 0 {
-				before = dash
-			}
-			if before != 1 {
-				return usageError{fmt.Errorf("start takes the name of one agent, got %d: `claude-bottle list` shows them; arguments for claude stand after --", before)}
-			}
-			return nil
-		},
+		Args:              oneBeforeDash("start takes the name of one agent"),
 		RunE: func(command *cobra.Command, args []string) error {
 			o.agent, o.claudeArgs = args[0], args[1:]
 			return a.start(command.Context(), o)
@@ -82,18 +73,38 @@ in use.`,
 	flags.BoolVar(&o.includeIgnored, "include-ignored", false, "with --cwd: copy what git ignores, too")
 	flags.BoolVar(&o.includeSecrets, "include-secrets", false, "with --cwd: copy what looks like a secret, too")
 	flags.StringVar(&o.name, "name", "", "`name` of the bottle (default: the agent's)")
-	flags.BoolVarP(&o.yes, "yes", "y", false, "launch without asking")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "print the plan and create nothing")
 	flags.StringVar(&o.runtime, "runtime", "", "auto, gvisor or runc (default: the bottle file's, else auto)")
 	flags.StringVar(&o.image, "image", "", "image `reference` (default: the bottle file's)")
 	flags.BoolVar(&o.remoteControl, "remote-control", false, "start claude with --remote-control")
 	flags.BoolVar(&o.forwardOAuthToken, "forward-oauth-token", false, "use CLAUDE_CODE_OAUTH_TOKEN, also when an API key is set; it stays on the host")
 	flags.BoolVar(&o.discard, "discard", false, "throw the work away at the end")
+	o.addLaunch(command)
+	return command
+}
+
+// addLaunch adds the flags of every verb that launches.
+func (o *startOptions) addLaunch(command *cobra.Command) {
+	flags := command.Flags()
+	flags.BoolVarP(&o.yes, "yes", "y", false, "launch without asking")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "print the plan and create nothing")
 	flags.BoolVar(&o.allowVulnerableRunc, "allow-vulnerable-runc", false, "accept a runc with known ways out")
 	flags.BoolVar(&o.rawTerminal, "raw-tty", false, "do not filter escape sequences that reach this terminal")
 	flags.BoolVar(&o.timings, "timings", false, "print how long each step took")
 	o.output = addFormat(command, "text", "json", "yaml")
-	return command
+}
+
+// oneBeforeDash demands one argument before --: takes says whose.
+func oneBeforeDash(takes string) cobra.PositionalArgs {
+	return func(command *cobra.Command, args []string) error {
+		before := len(args)
+		if dash := command.ArgsLenAtDash(); dash >= 0 {
+			before = dash
+		}
+		if before != 1 {
+			return usageError{fmt.Errorf("%s, got %d: `claude-bottle list` shows them; arguments for claude stand after --", takes, before)}
+		}
+		return nil
+	}
 }
 
 // start is the whole job: manifest, plan, preflight, launch, claude, teardown.
@@ -106,13 +117,13 @@ func (a *application) start(ctx context.Context, o startOptions) error {
 	if err != nil {
 		return err
 	}
-	return a.session(ctx, o, began, func(context.Context, backend.Backend) (backend.Spec, manifest.Options, error) {
+	return a.session(ctx, o, began, func(context.Context, closingBackend) (backend.Spec, manifest.Options, error) {
 		return spec, options, nil
 	})
 }
 
 // specify makes the wish that a session is planned from.
-type specify func(context.Context, backend.Backend) (backend.Spec, manifest.Options, error)
+type specify func(context.Context, closingBackend) (backend.Spec, manifest.Options, error)
 
 // session plans a bottle, asks, runs claude in it and takes it down.
 func (a *application) session(ctx context.Context, o startOptions, began time.Time, specify specify) (err error) {
