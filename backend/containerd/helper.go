@@ -85,28 +85,13 @@ func (b *Backend) helperPlan(ctx context.Context, work *backend.Work) (*backend.
 	if err != nil {
 		return nil, err
 	}
-	if err := checkCgroups(choice.Plan.Name); err != nil {
+	plan, err := b.sandboxPlan("helper-"+strings.ToLower(rand.Text()[:suffixWidth]), image, choice)
+	if err != nil {
 		return nil, err
 	}
-	daemon := b.client.Daemon()
-	plan := &backend.Plan{
-		Version: backend.PlanVersion,
-		Name:    "helper-" + strings.ToLower(rand.Text()[:suffixWidth]),
-		Agent:   work.Plan.Agent,
-		Bottle:  work.Plan.Bottle,
-		Image: backend.PlanImage{
-			Reference: image.Reference, Digest: image.Digest, Platform: image.Platform, Present: image.Present, Size: image.Size,
-		},
-		Runtime:   choice.Plan,
-		User:      backend.PlanUser{Namespace: daemon.UserNamespaces && choice.Handle.MapsUsers()},
-		Anthropic: backend.PlanAnthropic{Upstream: nowhere},
-		Limits:    work.Plan.Limits,
-		Discard:   true,
-		Detail: Detail{
-			Address: b.options.Address, Version: daemon.Version, Namespace: b.options.Namespace,
-			handle: choice.Handle, image: image,
-		},
-	}
+	plan.Agent, plan.Bottle, plan.Limits = work.Plan.Agent, work.Plan.Bottle, work.Plan.Limits
+	plan.Anthropic = backend.PlanAnthropic{Upstream: nowhere}
+	plan.Discard = true
 	return plan, nil
 }
 

@@ -104,45 +104,41 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 	if err != nil {
 		return nil, err
 	}
+	plan, err := b.sandboxPlan(spec.BottleName(), image, choice)
+	if err != nil {
+		return nil, err
+	}
+	plan.Agent, plan.Bottle, plan.Files = spec.Manifest.Agent.Name, bottle.Name, spec.Manifest.Files
+	plan.Inputs, plan.Workspace, plan.SSH = things.Inputs, things.Workspace, things.SSH
+	plan.Env = append(env, terminalEnvironment(spec)...)
+	plan.Egress, plan.Ask, plan.Routes = reach.hosts, reach.ask, reach.routes
+	plan.Anthropic, plan.DLP, plan.Limits = api, bottle.DLP, spec.Limits
+	plan.Command = command(spec)
+	plan.Warnings = slices.Concat(things.Warnings, reach.warnings, warnings(spec, choice, api.Credential))
+	plan.RemoteControl, plan.Debug, plan.RawTerminal, plan.Discard = spec.RemoteControl, bottle.Debug, spec.RawTerminal, spec.Discard
+	plan.Mounts = mounts(plan)
+	return plan, nil
+}
+
+// sandboxPlan is what of a plan follows from image and runtime.
+func (b *Backend) sandboxPlan(name string, image runtime.Image, choice runtime.Choice) (*backend.Plan, error) {
 	if err := checkCgroups(choice.Plan.Name); err != nil {
 		return nil, err
 	}
 	daemon := b.client.Daemon()
-	plan := &backend.Plan{
+	return &backend.Plan{
 		Version: backend.PlanVersion,
-		Name:    spec.BottleName(),
-		Agent:   spec.Manifest.Agent.Name,
-		Bottle:  bottle.Name,
-		Files:   spec.Manifest.Files,
+		Name:    name,
 		Image: backend.PlanImage{
 			Reference: image.Reference, Digest: image.Digest, Platform: image.Platform, Present: image.Present, Size: image.Size,
 		},
-		Runtime:   choice.Plan,
-		User:      backend.PlanUser{Namespace: daemon.UserNamespaces && choice.Handle.MapsUsers()},
-		Inputs:    things.Inputs,
-		Workspace: things.Workspace,
-		Env:       append(env, terminalEnvironment(spec)...),
-		Egress:    reach.hosts,
-		SSH:       things.SSH,
-		Ask:       reach.ask,
-		Anthropic: api,
-		Routes:    reach.routes,
-		DLP:       bottle.DLP,
-		Limits:    spec.Limits,
-		Command:   command(spec),
-		Warnings:  slices.Concat(things.Warnings, reach.warnings, warnings(spec, choice, api.Credential)),
-
-		RemoteControl: spec.RemoteControl,
-		Debug:         bottle.Debug,
-		RawTerminal:   spec.RawTerminal,
-		Discard:       spec.Discard,
+		Runtime: choice.Plan,
+		User:    backend.PlanUser{Namespace: daemon.UserNamespaces && choice.Handle.MapsUsers()},
 		Detail: Detail{
 			Address: b.options.Address, Version: daemon.Version, Namespace: b.options.Namespace,
 			handle: choice.Handle, image: image,
 		},
-	}
-	plan.Mounts = mounts(plan)
-	return plan, nil
+	}, nil
 }
 
 func imageReference(spec backend.Spec) string {
