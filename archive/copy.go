@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,7 +23,7 @@ func Copy(ctx context.Context, from, to *os.File, pack PackOptions, options Opti
 	e := newExtractor(to, options)
 	defer e.closeStack()
 	group, running := errgroup.WithContext(ctx)
-	c := &copier{e: e, done: pack.Done, batches: make(chan *batch, maxWorkers), alive: running.Err}
+	c := &copier{e: e, done: pack.Done, batches: make(chan *batch, maxWorkers), contentCopier: contentCopier{alive: running.Err}}
 	c.stopped = running.Done()
 	c.clone.Store(true)
 	c.ranges.Store(true)
@@ -68,14 +67,12 @@ const (
 // copier is the sink that makes another tree. The walk makes all but regular
 // files, which go to the workers in batches.
 type copier struct {
-	e       *extractor // the walk's own, but for its options
-	links   []header   // hard links, made when the files are there
-	current *batch
-	batches chan *batch
-	stopped <-chan struct{}
-	alive   func() error // says why the workers should stop
-	clone   atomic.Bool  // the file systems share content
-	ranges  atomic.Bool  // the kernel copies content
+	e             *extractor // the walk's own, but for its options
+	links         []header   // hard links, made when the files are there
+	current       *batch
+	batches       chan *batch
+	stopped       <-chan struct{}
+	contentCopier // whose alive says why the workers should stop
 
 	mutex sync.Mutex // guards what follows
 	done  func(bytes int64)

@@ -1,15 +1,18 @@
 package archive
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
 // work copies the files of batches until there are no more.
 func (c *copier) work() error {
-	buffer := make([]byte, 128<<10)
+	buffer := make([]byte, plainStep)
 	for b := range c.batches {
 		err := c.batch(b, buffer)
 		b.close()
@@ -58,7 +61,7 @@ func (c *copier) copyFile(b *batch, file *copied, buffer []byte) (size int64, er
 		err = closeErr
 	}
 	switch {
-	case errors.Is(err, errShrunk):
+	case errors.Is(err, ErrShrunk):
 		return 0, shrunk(path)
 	case err != nil:
 		return 0, fmt.Errorf("copy %s: %w", path, err)
@@ -66,12 +69,36 @@ func (c *copier) copyFile(b *batch, file *copied, buffer []byte) (size int64, er
 	return stat.Size, nil
 }
 
-// errShrunk says that a file ended before its size.
-var errShrunk = errors.New("shrunk")
+// ErrShrunk says that a file ended before the size that it had.
+var ErrShrunk = errors.New("shrunk")
+
+// contentCopier copies what files hold, and learns which ways there are.
+type contentCopier struct {
+	alive  func() error // says why to stop
+	clone  atomic.Bool  // the file systems share content
+	ranges atomic.Bool  // the kernel copies content
+}
+
+// CopyContent copies what an open regular file holds by now into an empty one, in the
+// cheapest way that there is. Holes stay holes. What is written to it meanwhile may be
+// in the copy or not; one that shrinks is ErrShrunk.
+func CopyContent(ctx context.Context, to, from *os.File) error {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(from.Fd()), &stat); err != nil {
+		return err
+	}
+	c := &contentCopier{alive: func() error { return context.Cause(ctx) }}
+	c.clone.Store(true)
+	c.ranges.Store(true)
+	return c.copyContent(int(to.Fd()), int(from.Fd()), stat, make([]byte, max(1, min(stat.Size, plainStep))))
+}
+
+// plainStep is how much is read and written at a time, in bytes.
+const plainStep = 128 << 10
 
 // copyContent copies as many bytes as the file has by now, in the cheapest way
 // that there is. Holes stay holes.
-func (c *copier) copyContent(to, from int, stat unix.Stat_t, buffer []byte) error {
+func (c *contentCopier) copyContent(to, from int, stat unix.Stat_t, buffer []byte) error {
 	size := stat.Size
 	if size == 0 {
 		return nil
@@ -100,7 +127,7 @@ func (c *copier) copyContent(to, from int, stat unix.Stat_t, buffer []byte) erro
 		return err
 	}
 	if stat.Size < size {
-		return errShrunk
+		return ErrShrunk
 	}
 	return unix.Ftruncate(to, size)
 }
@@ -128,7 +155,7 @@ func data(fd int, at, size int64) (start, end int64, err error) {
 const rangeFrom = 64 << 10
 
 // copyRange copies one part of a file to the same place.
-func (c *copier) copyRange(to, from int, at, end int64, buffer []byte) error {
+func (c *contentCopier) copyRange(to, from int, at, end int64, buffer []byte) error {
 	for end-at >= rangeFrom && c.ranges.Load() {
 		if err := c.alive(); err != nil {
 			return err
@@ -152,8 +179,11 @@ func (c *copier) copyRange(to, from int, at, end int64, buffer []byte) error {
 }
 
 // copyPlainly reads and writes.
-func (c *copier) copyPlainly(to, from int, at, end int64, buffer []byte) error {
+func (c *contentCopier) copyPlainly(to, from int, at, end int64, buffer []byte) error {
 	for at < end {
+		if err := c.alive(); err != nil {
+			return err
+		}
 		n, err := unix.Pread(from, buffer[:min(end-at, int64(len(buffer)))], at)
 		switch {
 		case errors.Is(err, unix.EINTR):
@@ -161,7 +191,7 @@ func (c *copier) copyPlainly(to, from int, at, end int64, buffer []byte) error {
 		case err != nil:
 			return err
 		case n == 0:
-			return errShrunk
+			return ErrShrunk
 		}
 		if err := writeAt(to, buffer[:n], at); err != nil {
 			return err

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"strings"
 
+	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
@@ -165,67 +165,12 @@ func copyFile(ctx context.Context, from *os.File, to string, mode os.FileMode) (
 	return copyContent(ctx, from, file)
 }
 
-// small is the size up to which a file is copied in one go, in bytes.
-const small = 64 << 10
-
-// copyStep is how much is copied before the context is asked again.
-const copyStep = 64 << 20
-
 func copyContent(ctx context.Context, from, to *os.File) error {
-	info, err := from.Stat()
-	if err != nil {
-		return err
+	err := archive.CopyContent(ctx, to, from)
+	if errors.Is(err, archive.ErrShrunk) {
+		return errors.Join(errReplaced, err)
 	}
-	size := info.Size()
-	if size <= small {
-		data := make([]byte, size)
-		if _, err := io.ReadFull(from, data); err != nil {
-			return errors.Join(errReplaced, err)
-		}
-		_, err := to.Write(data)
-		return err
-	}
-	if unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) == nil {
-		return nil
-	}
-	for at := int64(0); at < size; {
-		data, err := from.Seek(at, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
-			break // a hole up to the end
-		}
-		if err != nil {
-			return err
-		}
-		hole, err := from.Seek(data, unix.SEEK_HOLE)
-		if err != nil {
-			return err
-		}
-		for at = data; at < min(hole, size); {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			n, err := copyRange(from, to, at, min(hole, size, at+copyStep)-at)
-			if err != nil {
-				return err
-			}
-			at += n
-		}
-	}
-	return to.Truncate(size)
-}
-
-func copyRange(from, to *os.File, at, length int64) (int64, error) {
-	if _, err := from.Seek(at, io.SeekStart); err != nil {
-		return 0, err
-	}
-	if _, err := to.Seek(at, io.SeekStart); err != nil {
-		return 0, err
-	}
-	n, err := io.CopyN(to, from, length)
-	if errors.Is(err, io.EOF) {
-		return n, errReplaced
-	}
-	return n, err
+	return err
 }
 
 // cleanPath accepts a path below a workspace, as the user gives it.
