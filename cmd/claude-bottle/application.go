@@ -94,7 +94,7 @@ the credential for the Anthropic API never enters it.`,
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no hints")
 	root.AddCommand(
 		a.startCommand(), a.listCommand(), a.infoCommand(), a.initCommand(), a.editCommand(),
-		a.resumeCommand(), a.forkCommand(), a.copyCommand(), a.withSystem(a.diffCommand()), a.applyCommand(),
+		a.resumeCommand(), a.forkCommand(), a.copyCommand(), a.diffCommand(), a.applyCommand(),
 		a.fetchCommand(), a.mergeCommand(), a.removeCommand(), a.gcCommand(),
 		a.egressCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
 	)
@@ -199,6 +199,17 @@ func signalled(ctx context.Context) (context.Context, context.CancelFunc) {
 		cancel(nil)
 		<-ended
 	}
+}
+
+// interruptible does something that the usual signals end. What a signal has broken
+// off is named by the signal; what was done before it came is done.
+func (a *application) interruptible(command *cobra.Command, do func(context.Context) error) error {
+	ctx, release := signalled(command.Context())
+	defer release()
+	if err := do(ctx); err != nil {
+		return a.afterSignal(ctx, err)
+	}
+	return nil
 }
 
 // installation is where the program's other parts lie.

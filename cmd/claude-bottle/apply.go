@@ -55,10 +55,8 @@ nothing is written.`,
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the list and change nothing")
 	o.output = addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		ctx, release := signalled(command.Context())
-		defer release()
 		o.name, o.paths = args[0], args[1:]
-		return a.afterSignal(ctx, a.apply(ctx, o))
+		return a.interruptible(command, func(ctx context.Context) error { return a.apply(ctx, o) })
 	}
 	return command
 }

@@ -26,9 +26,7 @@ is never touched, and neither is unsaved work nor anything that is not ours.`,
 	command.Flags().BoolVarP(&yes, "yes", "y", false, "remove without asking")
 	command.Flags().BoolVar(&dryRun, "dry-run", false, "show the plan and remove nothing")
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		ctx, release := signalled(command.Context())
-		defer release()
-		return a.cleanup(ctx, yes, dryRun, output)
+		return a.interruptible(command, func(ctx context.Context) error { return a.cleanup(ctx, yes, dryRun, output) })
 	}
 	return command
 }

@@ -11,8 +11,8 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/work"
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -58,7 +58,7 @@ takes a directory for one), whose hooks and settings would run by your git. What
 			if options.Entries <= 0 || options.Stall <= 0 {
 				return usageError{errors.New("--max-entries and --stall take more than nothing")}
 			}
-			return a.copy(command.Context(), source, destination, options)
+			return a.interruptible(command, func(ctx context.Context) error { return a.copy(ctx, source, destination, options) })
 		},
 	}
 	flags := command.Flags()
@@ -71,8 +71,6 @@ takes a directory for one), whose hooks and settings would run by your git. What
 
 // copy carries files from one end to the other.
 func (a *application) copy(ctx context.Context, source, destination copyPath, options work.CopyOptions) (err error) {
-	ctx, release := signalled(ctx)
-	defer release()
 	progress := newProgress(a.err, a.quiet, time.Now())
 	defer progress.finish()
 	title := "copy " + source.String()
@@ -94,7 +92,7 @@ func (a *application) copy(ctx context.Context, source, destination copyPath, op
 	}
 	progress.finish()
 	if err != nil {
-		return a.afterSignal(ctx, fmt.Errorf("copy %s to %s: %w", backend.Printable(source.String()), backend.Printable(destination.String()), err))
+		return fmt.Errorf("copy %s to %s: %w", backend.Printable(source.String()), backend.Printable(destination.String()), err)
 	}
 	a.printSkipped(source, summary)
 	files := "files and directories"
@@ -173,7 +171,7 @@ func (*sizeValue) Type() string { return "size" }
 
 // Set implements pflag.Value.
 func (s *sizeValue) Set(text string) error {
-	bytes, err := units.RAMInBytes(strings.TrimSuffix(text, "i"))
+	bytes, err := manifest.ParseSize(text)
 	if err != nil || bytes <= 0 {
 		return fmt.Errorf("%q is no size: give one such as 512Mi or 4Gi", text)
 	}

@@ -17,6 +17,7 @@ import (
 // diffOptions are the flags of diff.
 type diffOptions struct {
 	stat, nameOnly bool
+	system         bool
 	output         *format
 }
 
@@ -44,12 +45,23 @@ spelled out. Commits are not shown: fetch brings them.`,
 	}
 	command.Flags().BoolVar(&o.stat, "stat", false, "show counts of lines instead of the lines")
 	command.Flags().BoolVar(&o.nameOnly, "name-only", false, "show names alone")
-	command.MarkFlagsMutuallyExclusive("stat", "name-only")
+	command.Flags().BoolVar(&o.system, "system", false, "show what a running bottle has changed outside of its workspace and home, by its own word")
 	o.output = addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		ctx, release := signalled(command.Context())
-		defer release()
-		return a.diff(ctx, o, args, command.ArgsLenAtDash())
+		switch {
+		case o.stat && o.nameOnly:
+			return usageError{errors.New("--stat and --name-only exclude each other")}
+		case o.system && (o.stat || o.nameOnly):
+			return usageError{errors.New("--system takes neither --stat nor --name-only")}
+		case o.system && len(args) != 1:
+			return usageError{fmt.Errorf("--system takes the name of one running bottle, got %d words", len(args))}
+		}
+		return a.interruptible(command, func(ctx context.Context) error {
+			if o.system {
+				return a.diffSystem(ctx, args[0], o.output)
+			}
+			return a.diff(ctx, o, args, command.ArgsLenAtDash())
+		})
 	}
 	return command
 }
@@ -86,7 +98,7 @@ func (a *application) diff(ctx context.Context, o diffOptions, args []string, da
 		err = a.diffPatch(ctx, view, paths)
 	}
 	if err != nil {
-		return a.afterSignal(ctx, err)
+		return err
 	}
 	a.printNotes(view.Notes)
 	return nil

@@ -11,33 +11,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/work"
 	"github.com/containerd/errdefs"
-	"github.com/spf13/cobra"
 )
-
-// withSystem gives a command that shows differences the flag --system.
-func (a *application) withSystem(command *cobra.Command) *cobra.Command {
-	var system bool
-	command.Flags().BoolVar(&system, "system", false, "show what a running bottle has changed outside of its workspace and home, by its own word")
-	show := command.RunE
-	command.RunE = func(command *cobra.Command, args []string) error {
-		if !system {
-			return show(command, args)
-		}
-		for _, other := range []string{"stat", "name-only"} {
-			if flag := command.Flags().Lookup(other); flag != nil && flag.Changed {
-				return usageError{fmt.Errorf("--system takes no --%s", other)}
-			}
-		}
-		if len(args) != 1 {
-			return usageError{fmt.Errorf("--system takes the name of one running bottle, got %d words", len(args))}
-		}
-		ctx, release := signalled(command.Context())
-		defer release()
-		output := &format{value: command.Flags().Lookup("output").Value.String()}
-		return a.afterSignal(ctx, a.diffSystem(ctx, args[0], output))
-	}
-	return command
-}
 
 // closeTimeout bounds the end of a bottle that was brought up to compare with.
 const closeTimeout = time.Minute

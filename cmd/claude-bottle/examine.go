@@ -31,12 +31,15 @@ func examine(ctx context.Context, bottles []backend.Status) {
 		group.Go(func() error {
 			kept := &backend.Work{ID: id, State: filepath.Dir(status.Workspace)}
 			unsaved, err := work.Unsaved(ctx, kept)
-			if err != nil {
-				return nil //nolint:nilerr // not looked at
-			}
-			size, err := work.Disk(ctx, kept)
+			var size int64
 			if err == nil {
+				size, err = work.Disk(ctx, kept)
+			}
+			switch {
+			case err == nil:
 				status.Size, status.Unsaved = size, &unsaved
+			case ctx.Err() == nil && status.Message == "":
+				status.Message = err.Error()
 			}
 			return nil
 		})

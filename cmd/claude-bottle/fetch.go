@@ -12,7 +12,6 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/fetch"
-	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
@@ -20,12 +19,13 @@ import (
 // fetchFlags are those of fetch and merge.
 type fetchFlags struct {
 	into    string
-	maxSize string
+	maxSize int64
 }
 
 func (f *fetchFlags) add(command *cobra.Command) {
 	command.Flags().StringVar(&f.into, "into", "", "`repository` to fetch into (default: the one that the bottle was started from, else this directory's)")
-	command.Flags().StringVar(&f.maxSize, "max-size", "4Gi", "most that the bottle may send, as a `size`")
+	f.maxSize = fetch.DefaultMaxSize
+	command.Flags().Var((*sizeValue)(&f.maxSize), "max-size", "most that the bottle may send")
 }
 
 func (a *application) fetchCommand() *cobra.Command {
@@ -51,7 +51,11 @@ the bottle has no more stay in your repository.`,
 	flags.add(command)
 	output := addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		fetched, err := a.fetch(command.Context(), args[0], flags)
+		var fetched *fetch.Fetched
+		err := a.interruptible(command, func(ctx context.Context) (err error) {
+			fetched, err = a.fetch(ctx, args[0], flags)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -87,7 +91,11 @@ goes to standard output.`,
 	}
 	flags.add(command)
 	command.RunE = func(command *cobra.Command, args []string) error {
-		fetched, err := a.fetch(command.Context(), args[0], flags)
+		var fetched *fetch.Fetched
+		err := a.interruptible(command, func(ctx context.Context) (err error) {
+			fetched, err = a.fetch(ctx, args[0], flags)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -106,12 +114,6 @@ goes to standard output.`,
 
 // fetch finds the bottle and brings its work home.
 func (a *application) fetch(ctx context.Context, name string, flags *fetchFlags) (*fetch.Fetched, error) {
-	most, err := manifest.ParseSize(flags.maxSize)
-	if err != nil || most <= 0 {
-		return nil, usageError{fmt.Errorf("--max-size %s: a size such as 4Gi is wanted", backend.Printable(flags.maxSize))}
-	}
-	ctx, release := signalled(ctx)
-	defer release()
 	progress := newProgress(a.err, a.quiet, time.Now())
 	defer progress.finish()
 	keeper, err := a.openKeeper(ctx, progress)
@@ -134,7 +136,7 @@ func (a *application) fetch(ctx context.Context, name string, flags *fetchFlags)
 	if into, err = filepath.Abs(into); err != nil {
 		return nil, fmt.Errorf("find %s: %w", flags.into, err)
 	}
-	return fetch.Fetch(ctx, keeper, found, fetch.Options{Into: into, MaxSize: most, Progress: progress})
+	return fetch.Fetch(ctx, keeper, found, fetch.Options{Into: into, MaxSize: flags.maxSize, Progress: progress})
 }
 
 // printFetched lists what came, as git fetch does.

@@ -46,9 +46,7 @@ before when that matters.`,
 	command.Flags().IntVar(&count, "count", 1, "how many to make")
 	command.Flags().StringVar(&name, "name", "", "what their names begin with (default: the bottle's)")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		ctx, release := signalled(command.Context())
-		defer release()
-		return a.fork(ctx, args[0], name, count)
+		return a.interruptible(command, func(ctx context.Context) error { return a.fork(ctx, args[0], name, count) })
 	}
 	return command
 }

@@ -57,9 +57,7 @@ go, too; the plan then names the work of each bottle that would be lost.`,
 	flags.BoolVar(&o.discard, "discard", false, "let unsaved work go, too")
 	o.output = addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		ctx, release := signalled(command.Context())
-		defer release()
-		return a.collect(ctx, o)
+		return a.interruptible(command, func(ctx context.Context) error { return a.collect(ctx, o) })
 	}
 	return command
 }
@@ -161,7 +159,7 @@ func planCollection(bottles []backend.Status, oldest time.Time, most int64, disc
 		}
 		switch {
 		case status.Unsaved == nil || status.Message != "":
-			item.Why = "it can't be judged: " + status.Message
+			item.Why = "it can't be judged: " + cmp.Or(status.Message, "there was no time to look")
 			plan.Keep = append(plan.Keep, item)
 			continue
 		case status.Unsaved.Any() && !discard:

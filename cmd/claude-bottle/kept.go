@@ -33,20 +33,18 @@ code 3: end it first.`,
 	command.ValidArgsFunction = a.completeNames(math.MaxInt, keptBottle)
 	command.Flags().BoolVar(&discard, "discard", false, "remove unsaved work, too")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		ctx, release := signalled(command.Context())
-		defer release()
-		keeper, err := a.openKeeper(ctx, backend.NoProgress{})
-		if err != nil {
-			return err
-		}
-		defer func() { _ = keeper.Close() }()
-		return a.removeAll(ctx, keeper, args, discard)
+		return a.interruptible(command, func(ctx context.Context) error { return a.removeAll(ctx, args, discard) })
 	}
 	return command
 }
 
 // removeAll tries every name. The exit code is that of the first that failed.
-func (a *application) removeAll(ctx context.Context, keeper backend.Keeper, names []string, discard bool) error {
+func (a *application) removeAll(ctx context.Context, names []string, discard bool) error {
+	keeper, err := a.openKeeper(ctx, backend.NoProgress{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = keeper.Close() }()
 	var failed []error
 	for _, name := range names {
 		if err := a.remove(ctx, keeper, name, discard); err != nil {
