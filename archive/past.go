@@ -36,7 +36,7 @@ func (b Baseline) Past(path string) (past Past, there bool) {
 	if !there {
 		return Past{}, false
 	}
-	if state == "dir" {
+	if state == StateDirectory {
 		return Past{Mode: unix.S_IFDIR}, true
 	}
 	var inode, seconds, nanos uint64

@@ -2,7 +2,9 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -49,6 +51,17 @@ func (w *Work) Path(name string) string { return filepath.Join(w.State, name) }
 // Place is the directory on the host that is mounted at place. What lies in it
 // is the agent's: it is walked with care and never a directory to work in.
 func (w *Work) Place(place Place) string { return filepath.Join(w.State, string(place)) }
+
+// Among says whether a directory, its links resolved, is that of the bottles or lies in
+// it: what a bottle can write is no place to work in.
+func (w *Work) Among(resolved string) (bool, error) {
+	bottles, err := filepath.EvalSymlinks(filepath.Dir(w.State))
+	if err != nil {
+		return false, fmt.Errorf("find the directory of bottles: %w", err)
+	}
+	relative, err := filepath.Rel(bottles, resolved)
+	return err == nil && relative != ".." && !strings.HasPrefix(relative, "../"), nil
+}
 
 // Keeper is a Backend that keeps the work of bottles.
 type Keeper interface {

@@ -45,11 +45,10 @@ func (o *Offer) Apply(ctx context.Context) error {
 		return err
 	}
 	defer x.close()
-	err = o.save()
-	if err := errors.Join(err, x.finish()); err != nil {
+	if err := errors.Join(o.save(), x.finish()); err != nil {
 		return fmt.Errorf("all is in place, but what is left of the apply is not: %w", err)
 	}
-	return errors.Join(err, o.area.forget())
+	return o.area.forget()
 }
 
 func (o *Offer) conflictError() error {

@@ -8,12 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/ledger"
 	"golang.org/x/sys/unix"
 )
 
@@ -58,8 +58,6 @@ func (k content) matches(past archive.Past) bool {
 	sameNanos := k.nanos == past.Nanos || past.Nanos == 0 // not every file system has them
 	return k.size == past.Size && k.seconds == past.Seconds && sameNanos
 }
-
-var gitName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 // readBase reads the index of what went in. One that is missing, or not whole, is
 // empty: then nothing is at hand.
@@ -123,7 +121,7 @@ func parseKept(line string) (path string, k content, err error) {
 		return "", k, garbled
 	}
 	switch _, err := strconv.ParseUint(k.reference, 10, 31); {
-	case k.kind == keptBlob && gitName.MatchString(k.reference), k.kind == keptFile && err == nil, k.kind == keptLink:
+	case k.kind == keptBlob && ledger.IsObjectName(k.reference), k.kind == keptFile && err == nil, k.kind == keptLink:
 		return path, k, nil
 	default:
 		return "", k, garbled

@@ -2,7 +2,6 @@ package change
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"path"
 	"slices"
@@ -72,18 +71,6 @@ const (
 // whole says that each side that there is is at hand.
 func (c *Change) whole() bool {
 	return (c.before || c.Kind == Added) && (c.after || c.Kind == Deleted)
-}
-
-// Changes are the files of a workspace that differ from what went in, outside of
-// its .git, in the order of their paths. A file that was touched and holds the
-// same is none, as far as what went in is at hand.
-func Changes(ctx context.Context, work *backend.Work) ([]Change, error) {
-	view, err := Open(ctx, work)
-	if err != nil {
-		return nil, err
-	}
-	defer view.Close()
-	return view.List(), nil
 }
 
 // modeOf is git's mode of a file; "" for what git does not keep.

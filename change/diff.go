@@ -243,21 +243,13 @@ func (v *View) Count(ctx context.Context, paths []string) ([]Change, error) {
 			changes[number].Lines = &lines
 		}
 	}
-	list := make([]Change, len(changes))
-	for i, change := range changes {
-		list[i] = *change
-	}
-	return list, nil
+	return values(changes), nil
 }
 
 // Select are the changes at and below the paths.
 func (v *View) Select(paths []string) ([]Change, error) {
 	changes, err := selected(v.changes, paths)
-	list := make([]Change, len(changes))
-	for i, change := range changes {
-		list[i] = *change
-	}
-	return list, err
+	return values(changes), err
 }
 
 // numberOf finds the number of the change that a line of git's ends with, but for

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
@@ -42,25 +44,8 @@ func (i *identity) is(stat unix.Stat_t) bool {
 }
 
 // write writes the journal whole or not at all, and onto the disk.
-func (a *area) write(j *journal) (err error) {
-	data, err := json.Marshal(j)
-	if err != nil {
-		return fmt.Errorf("write journal: %w", err)
-	}
-	temporary := a.path(backend.ApplyJournal + ".new")
-	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("write journal: %w", err)
-	}
-	_, err = file.Write(data)
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = os.Rename(temporary, a.path(backend.ApplyJournal))
-	}
-	if err = errors.Join(err, syncDirectory(a.dir)); err != nil {
-		_ = os.Remove(temporary)
-		return fmt.Errorf("write journal: %w", err)
-	}
-	return nil
+func (a *area) write(j *journal) error {
+	return ledger.WriteFile(a.path(backend.ApplyJournal), func(w io.Writer) error { return json.NewEncoder(w).Encode(j) })
 }
 
 // forget removes the journal.
@@ -69,14 +54,6 @@ func (a *area) forget() error {
 		return fmt.Errorf("remove journal: %w", err)
 	}
 	return nil
-}
-
-func syncDirectory(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // recover finishes an apply that was cut, or rolls it back, and says what it did.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/containerd/errdefs"
@@ -110,7 +111,7 @@ func Prepare(ctx context.Context, work *backend.Work, target Target) (_ *Offer, 
 	}
 	_, err = o.dest.lstat(".git")
 	judge := &judge{in: []*tree{o.view.now, o.dest}, top: err == nil, repositories: map[string]string{}}
-	o.keep(func(_ int, change *Change) string { return judge.refuse(change) })
+	o.keep(judge)
 	before, after := &side{dir: o.area.path("a")}, &side{dir: o.area.path("b")}
 	if err := o.view.fill(ctx, o.changes, before, after); err != nil {
 		return nil, fmt.Errorf("read the work of %s: %w", work.Handle(), err)
@@ -135,18 +136,21 @@ func resolveInto(work *backend.Work, given string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("open destination (--into DIR names another): %w", err)
 	}
-	bottles, err := filepath.EvalSymlinks(filepath.Dir(work.State))
-	if err == nil && (resolved == bottles || strings.HasPrefix(resolved, bottles+"/")) {
+	among, err := work.Among(resolved)
+	if err != nil {
+		return "", err
+	}
+	if among {
 		return "", fmt.Errorf("%s belongs to a bottle: name a directory of yours with --into: %w", backend.Printable(resolved), errdefs.ErrInvalidArgument)
 	}
 	return resolved, nil
 }
 
 // keep sorts out the changes that are refused for a reason.
-func (o *Offer) keep(why func(number int, change *Change) string) {
+func (o *Offer) keep(judge *judge) {
 	var kept []*Change
-	for number, change := range o.changes {
-		if reason := why(number, change); reason != "" {
+	for _, change := range o.changes {
+		if reason := judge.refuse(change); reason != "" {
 			o.refused(change, reason)
 			continue
 		}
@@ -241,14 +245,15 @@ func (o *Offer) save() error {
 	}
 	isDirectory := func(path string) bool {
 		was, now := o.view.was[path], o.view.mark[path]
-		return (was == "dir" || was == "") && (now == "dir" || now == "")
+		return (was == archive.StateDirectory || was == "") && (now == archive.StateDirectory || now == "")
 	}
-	return ledger.Settle(o.work, o.view.mark, func(path string) bool {
+	_, err := ledger.Settle(o.work, o.view.mark, func(path string) bool {
 		if own, nested := inGit(path); own || nested != "" {
 			return false
 		}
 		return covered[path] || o.view.equal[path] || isDirectory(path)
 	})
+	return err
 }
 
 // area is where an apply keeps its own, in the state directory of its bottle: no

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -81,22 +80,13 @@ func openView(ctx context.Context, work *backend.Work) (*View, error) {
 	}
 	v := &View{work: work, now: now, equal: map[string]bool{}, closer: []func(){now.close}}
 	if v.mark, err = ledger.Now(ctx, work); err == nil {
-		v.was, err = readBaseline(work)
+		v.was, err = ledger.Read(work, backend.StateBaseline)
 	}
 	if err != nil {
 		v.Close()
 		return nil, err
 	}
 	return v, nil
-}
-
-func readBaseline(work *backend.Work) (archive.Baseline, error) {
-	file, err := os.Open(work.Path(backend.StateBaseline))
-	if err != nil {
-		return nil, fmt.Errorf("read what went in: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	return archive.ReadBaseline(file)
 }
 
 // Close lets go of the workspace.
@@ -108,9 +98,11 @@ func (v *View) Close() {
 }
 
 // List are the changes, in the order of their paths.
-func (v *View) List() []Change {
-	list := make([]Change, len(v.changes))
-	for i, change := range v.changes {
+func (v *View) List() []Change { return values(v.changes) }
+
+func values(changes []*Change) []Change {
+	list := make([]Change, len(changes))
+	for i, change := range changes {
 		list[i] = *change
 	}
 	return list

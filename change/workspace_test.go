@@ -12,6 +12,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/ledger"
 )
 
 // bottle is a project and a bottle that was launched on it.
@@ -125,21 +126,16 @@ func (b *bottle) launch() {
 // baseline notes what the workspace holds now.
 func (b *bottle) baseline() {
 	b.Helper()
-	root, err := os.OpenRoot(b.work.Place(backend.PlaceWorkspace))
-	must(b.T, err)
-	defer func() { _ = root.Close() }()
-	taken, err := archive.TakeBaseline(b.Context(), root)
-	must(b.T, err)
-	file, err := os.Create(b.work.Path(backend.StateBaseline))
-	must(b.T, err)
-	must(b.T, taken.Write(file))
-	must(b.T, file.Close())
+	must(b.T, ledger.Begin(b.Context(), b.work))
 }
 
 // changes are the kinds and paths, with notes.
 func (b *bottle) changes() []string {
 	b.Helper()
-	changes, err := Changes(b.Context(), b.work)
+	view, err := Open(b.Context(), b.work)
+	must(b.T, err)
+	defer view.Close()
+	changes := view.List()
 	must(b.T, err)
 	return told(changes)
 }

@@ -76,16 +76,16 @@ func openDestination(ctx context.Context, path string, work *backend.Work, limit
 // notABottles refuses a repository that a bottle can write: no git of the host works
 // in one.
 func notABottles(work *backend.Work, path string, directories ...string) error {
-	bottles, err := filepath.EvalSymlinks(filepath.Dir(work.State))
-	if err != nil {
-		return fmt.Errorf("find bottles: %w", err)
-	}
 	for _, dir := range directories {
 		resolved, err := filepath.EvalSymlinks(dir)
 		if err != nil {
 			return fmt.Errorf("open repository: %w", err)
 		}
-		if below(bottles, resolved) {
+		among, err := work.Among(resolved)
+		if err != nil {
+			return err
+		}
+		if among {
 			return fmt.Errorf("%s belongs to a bottle: name a repository of your own with --into: %w", backend.Printable(path), errdefs.ErrInvalidArgument)
 		}
 	}
@@ -110,10 +110,6 @@ func exitCodeOf(err error) int {
 }
 
 // below says that path is dir or lies in it.
-func below(dir, path string) bool {
-	relative, err := filepath.Rel(dir, path)
-	return err == nil && relative != ".." && !strings.HasPrefix(relative, "../")
-}
 
 // ask returns the one line that git answers.
 func (d *destination) ask(ctx context.Context, args ...string) (string, error) {

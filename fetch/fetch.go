@@ -181,7 +181,8 @@ func settle(ctx context.Context, to *destination, work *backend.Work, mark archi
 	if err != nil {
 		return err
 	}
-	if err := ledger.Settle(work, mark, covered); err != nil {
+	saved, err := ledger.Settle(work, mark, covered)
+	if err != nil {
 		return err
 	}
 	names := make([]string, 0, len(fetched.Refs))
@@ -191,5 +192,5 @@ func settle(ctx context.Context, to *destination, work *backend.Work, mark archi
 	if err := ledger.AddTips(work, names); err != nil {
 		return err
 	}
-	return fetched.whatIsLeft(ctx, work)
+	return fetched.whatIsLeft(ctx, work, saved)
 }

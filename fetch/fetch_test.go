@@ -101,15 +101,7 @@ func (l *lamp) goIn() {
 	if err := errors.Join(err, os.Chown(l.home, stranger, stranger)); err != nil {
 		l.Fatal(err)
 	}
-	mark, err := ledger.Now(l.Context(), l.work)
-	if err != nil {
-		l.Fatal(err)
-	}
-	file, err := os.Create(l.work.Path(backend.StateBaseline))
-	if err != nil {
-		l.Fatal(err)
-	}
-	if err := errors.Join(mark.Write(file), file.Close()); err != nil {
+	if err := ledger.Begin(l.Context(), l.work); err != nil {
 		l.Fatal(err)
 	}
 }

@@ -16,11 +16,7 @@ const maxLeft = 100
 
 // whatIsLeft looks for what is in the workspace and nowhere else. Of .git only what
 // no ref stands for is named, and what lies in a repository within by that alone.
-func (f *Fetched) whatIsLeft(ctx context.Context, work *backend.Work) error {
-	saved, err := ledger.Saved(work)
-	if err != nil {
-		return err
-	}
+func (f *Fetched) whatIsLeft(ctx context.Context, work *backend.Work, saved archive.Baseline) error {
 	now, err := ledger.Now(ctx, work)
 	if err != nil {
 		return err

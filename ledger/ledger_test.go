@@ -43,7 +43,7 @@ func TestWhatIsSavedIsNoLongerUnsaved(t *testing.T) {
 	}
 	put("late", "after the mark")
 	work.Created = time.Unix(1e9, 0)
-	if err := Settle(work, mark, func(path string) bool { return path != "left" }); err != nil {
+	if _, err := Settle(work, mark, func(path string) bool { return path != "left" }); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(work.State); err != nil || !info.ModTime().Equal(work.Created) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -26,7 +25,7 @@ func Carry(ctx context.Context, from, to *backend.Work) error {
 		return err
 	}
 	for _, name := range []string{backend.StateBaseline, backend.StateSaved} {
-		known, err := readBaseline(from.Path(name))
+		known, err := ledger.Read(from, name)
 		if errors.Is(err, fs.ErrNotExist) && name == backend.StateSaved {
 			continue
 		}
@@ -52,13 +51,4 @@ func carried(known, now, copied archive.Baseline) archive.Baseline {
 		}
 	}
 	return result
-}
-
-func readBaseline(path string) (archive.Baseline, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	return archive.ReadBaseline(file)
 }

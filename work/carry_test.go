@@ -21,7 +21,7 @@ func TestACopyHasTheSameUnsavedWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ledger.Settle(from, mark, func(path string) bool { return path == "home" }); err != nil {
+	if _, err := ledger.Settle(from, mark, func(path string) bool { return path == "home" }); err != nil {
 		t.Fatal(err)
 	}
 	put(t, from, "file", "changed")
@@ -39,11 +39,11 @@ func TestACopyHasTheSameUnsavedWork(t *testing.T) {
 	if err := Carry(t.Context(), from, to); err != nil {
 		t.Fatal(err)
 	}
-	known, err := readBaseline(to.Path(backend.StateBaseline))
+	known, err := ledger.Read(to, backend.StateBaseline)
 	if err != nil {
 		t.Fatal(err)
 	}
-	original, err := readBaseline(from.Path(backend.StateBaseline))
+	original, err := ledger.Read(from, backend.StateBaseline)
 	if err != nil {
 		t.Fatal(err)
 	}

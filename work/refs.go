@@ -34,12 +34,12 @@ type Ref struct {
 	Object string
 }
 
-// ReadRefs reads the refs of the repository at the top of a workspace, without git:
+// readRefs reads the refs of the repository at the top of a workspace, without git:
 // the loose ones, the packed ones, and HEAD when it names a commit itself; likewise
 // those that submodules and worktrees keep in it. Those of remotes are left out, for
 // they are elsewhere too. Without a repository there are
 // none. What can't be read is an error, so that nobody takes it for nothing.
-func ReadRefs(ctx context.Context, root *os.Root) ([]Ref, error) {
+func readRefs(ctx context.Context, root *os.Root) ([]Ref, error) {
 	info, err := root.Lstat(".git")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -202,7 +202,7 @@ func WriteTips(ctx context.Context, work *backend.Work) error {
 		return fmt.Errorf("open workspace: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	refs, err := ReadRefs(ctx, root)
+	refs, err := readRefs(ctx, root)
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -221,7 +221,7 @@ func Moved(ctx context.Context, work *backend.Work) ([]Ref, error) {
 		return nil, fmt.Errorf("open workspace: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	refs, err := ReadRefs(ctx, root)
+	refs, err := readRefs(ctx, root)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ func System(ctx context.Context, pristine, now backend.Lister) ([]SystemChange, 
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return SystemChanges(before, after), nil
+	return systemChanges(before, after), nil
 }
 
 func listed(ctx context.Context, from backend.Lister) (map[string]archive.Listed, error) {
@@ -72,10 +72,10 @@ func listed(ctx context.Context, from backend.Lister) (map[string]archive.Listed
 	return listing, err
 }
 
-// SystemChanges says how the second listing differs from the first, by path. What
+// systemChanges says how the second listing differs from the first, by path. What
 // belongs to each bottle by itself is left out: the kernel's file systems, the
 // workspace, the home directory, and the files of /etc that are made for it.
-func SystemChanges(before, after map[string]archive.Listed) []SystemChange {
+func systemChanges(before, after map[string]archive.Listed) []SystemChange {
 	var changes []SystemChange
 	for path, now := range after {
 		was, there := before[path]

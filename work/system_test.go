@@ -28,7 +28,7 @@ func TestSystemChangesAreThoseOfTheImagesOwnFiles(t *testing.T) {
 		"workspace": directory, "workspace/x": file(1, 1), "home/claude/x": file(1, 1), "tmp/x": file(1, 1), "proc/1": directory, "workspaces": directory,
 	}
 	var got []string
-	for _, change := range SystemChanges(before, after) {
+	for _, change := range systemChanges(before, after) {
 		got = append(got, change.Kind+" "+change.Type+" "+change.Path)
 	}
 	want := "modified link /usr/becomes|deleted file /usr/gone|modified file /usr/later|modified link /usr/link|modified file /usr/longer|modified file /usr/mode|added file /usr/new"

@@ -62,7 +62,7 @@ func look(ctx context.Context, work *backend.Work, unsaved *backend.Unsaved) err
 	changed := map[string]bool{}
 	err = archive.Differ(ctx, root, known, func(name string) {
 		below, inside := strings.CutPrefix(name, ".git/")
-		if inside || name == ".git" { // which ReadRefs wants to be a directory
+		if inside || name == ".git" { // which readRefs wants to be a directory
 			inGit++
 			if !bookkeeping(below) && !content(below) {
 				unsaved.Other++

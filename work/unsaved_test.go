@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/ledger"
 )
@@ -54,16 +53,7 @@ func put(t *testing.T, work *backend.Work, name, text string) {
 // note notes what went in.
 func note(t *testing.T, work *backend.Work) {
 	t.Helper()
-	root, err := os.OpenRoot(work.Place(backend.PlaceWorkspace))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = root.Close() }()
-	went, err := archive.TakeBaseline(t.Context(), root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(ledger.WriteFile(work.Path(backend.StateBaseline), went.Write), WriteTips(t.Context(), work)); err != nil {
+	if err := errors.Join(ledger.Begin(t.Context(), work), WriteTips(t.Context(), work)); err != nil {
 		t.Fatal(err)
 	}
 }

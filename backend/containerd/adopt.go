@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/containerd/errdefs"
 )
@@ -103,7 +104,7 @@ func (l layout) rename(old *claim, to places) (*claim, error) {
 		return old, fmt.Errorf("rename kept bottle: %w", err)
 	}
 	now := &claim{places: to, lock: lock, adopted: true}
-	if err := syncDirectory(l.bottles()); err != nil {
+	if err := ledger.SyncDirectory(l.bottles()); err != nil {
 		return now, fmt.Errorf("rename kept bottle: %w", err)
 	}
 	err = removeRun(old.places)

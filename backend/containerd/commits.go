@@ -10,6 +10,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/neck"
+	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/claude-bottle/claude-bottle/work"
 	"github.com/containerd/log"
 )
@@ -34,7 +35,7 @@ func (b *bottle) countCommits(ctx context.Context) {
 }
 
 func (b *bottle) askForCommits(ctx context.Context) error {
-	of := &backend.Work{ID: b.places.id, State: b.places.state}
+	of := b.places.work()
 	moved, err := work.Moved(ctx, of)
 	if err != nil || len(moved) == 0 {
 		return err
@@ -46,7 +47,7 @@ func (b *bottle) askForCommits(ctx context.Context) error {
 	var answer shortText
 	status, err := b.supervisor.Session(ctx, &neck.SessionRequest{
 		Argv: argv, Dir: backend.WorkspacePath,
-		Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + backend.HomePath, "GIT_NO_LAZY_FETCH=1"},
+		Env: append(provision.Basics(), "GIT_NO_LAZY_FETCH=1"),
 	}, neck.SessionIO{In: stdin, Out: &answer, Err: &shortText{}})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/claude-bottle/claude-bottle/work"
 	"golang.org/x/sync/errgroup"
 )
@@ -50,7 +51,7 @@ func (b *Backend) Fork(ctx context.Context, of *backend.Work, name string) (_ *b
 	if err := syncState(ctx, claimed.places); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(os.Remove(claimed.unready()), syncDirectory(claimed.state)); err != nil {
+	if err := errors.Join(os.Remove(claimed.unready()), ledger.SyncDirectory(claimed.state)); err != nil {
 		return nil, fmt.Errorf("finish bottle: %w", err)
 	}
 	// From here on it is whole: what goes wrong with its run directory is no reason
@@ -115,7 +116,7 @@ func copyNote(from, to string) error {
 		return fmt.Errorf("copy notes: %w", err)
 	}
 	defer func() { _ = source.Close() }()
-	return writeFile(to, func(w io.Writer) error {
+	return ledger.WriteFile(to, func(w io.Writer) error {
 		_, err := io.Copy(w, source)
 		return err
 	})

@@ -95,7 +95,7 @@ func keeps(ctx context.Context, where places) (bool, error) {
 
 // unsavedWork says what is unsaved in a bottle on disk. The error is ctx's alone.
 func unsavedWork(ctx context.Context, where places) (backend.Unsaved, error) {
-	kept := &backend.Work{ID: where.id, State: where.state}
+	kept := where.work()
 	if never, err := neverRan(where); err == nil && never {
 		return backend.Unsaved{Workspace: kept.Place(backend.PlaceWorkspace), Handle: where.id.Handle()}, nil
 	}

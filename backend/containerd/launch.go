@@ -237,16 +237,15 @@ func (l *launch) provision(ctx context.Context) error {
 	target := hostTarget{places: l.places, user: l.user}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		l.promptPath, err = (provision.Provisioner{Progress: l.backend.options.Progress}).Provision(groupCtx, l.plan, target)
-		return err
+		if l.promptPath, err = (provision.Provisioner{Progress: l.backend.options.Progress}).Provision(groupCtx, l.plan, target); err != nil {
+			return err
+		}
+		return l.noteWhatWentIn(groupCtx)
 	})
 	if tree := l.plan.Workspace; tree != nil && !l.plan.Discard {
 		group.Go(func() error { return change.WriteBase(groupCtx, l.state, tree, provision.Goes(tree)) })
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	return l.noteWhatWentIn(ctx)
+	return group.Wait()
 }
 
 // openNeck waits for PID 1, or for the task to end without it.

@@ -81,6 +81,9 @@ type places struct {
 	state, run string
 }
 
+// work is what the bottle has made, as far as it is known by its directories.
+func (p places) work() *backend.Work { return &backend.Work{ID: p.id, State: p.state} }
+
 func (p places) lock() string     { return filepath.Join(p.run, "lock") }
 func (p places) taken() string    { return filepath.Join(p.run, "taken") } // by one who takes a dead bottle down
 func (p places) neck() string     { return filepath.Join(p.run, "neck") }

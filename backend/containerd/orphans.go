@@ -12,8 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/ledger"
 )
 
 // Orphans lists the state on disk that is not as it should be, and says why: what was
@@ -49,11 +49,7 @@ func checkKept(where places) error {
 		return err
 	}
 	_, planErr := readPlan(where)
-	file, err := os.Open(where.baseline())
-	if err == nil {
-		defer func() { _ = file.Close() }()
-		_, err = archive.ReadBaseline(file)
-	}
+	_, err := ledger.Read(where.work(), backend.StateBaseline)
 	if unready, there := exists(where.unready()); there == nil && unready && errors.Is(err, fs.ErrNotExist) {
 		err = nil // claude never ran
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/claude-bottle/claude-bottle/work"
 	"github.com/containerd/log"
@@ -33,7 +32,7 @@ func syncKept(ctx context.Context, where places) error {
 // fails or is too slow is logged: no later try would do better, and nothing that
 // follows deletes work.
 func syncState(ctx context.Context, where places) error {
-	err := ledger.Sync(ctx, &backend.Work{ID: where.id, State: where.state})
+	err := ledger.Sync(ctx, where.work())
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -46,7 +45,7 @@ func syncState(ctx context.Context, where places) error {
 // noteWhatWentIn notes what the bottle holds before claude comes: what differs
 // later is work.
 func (l *launch) noteWhatWentIn(ctx context.Context) error {
-	if err := work.WriteTips(ctx, &backend.Work{ID: l.id, State: l.state}); err != nil {
+	if err := work.WriteTips(ctx, l.work()); err != nil {
 		return err
 	}
 	return writeBaseline(ctx, l.places)

@@ -1,17 +1,15 @@
 package containerd
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/containerd/errdefs"
 )
@@ -61,68 +59,23 @@ func (t hostTarget) options() archive.Options {
 	return archive.Options{UID: int(t.user.host), GID: int(t.user.host)}
 }
 
-// writeBaseline notes what the workspace holds before claude comes. From then on
-// what differs is work.
+// writeBaseline notes what the workspace holds before claude comes: then the bottle is
+// ready.
 func writeBaseline(ctx context.Context, where places) error {
-	root, err := os.OpenRoot(where.place(backend.PlaceWorkspace))
-	if err != nil {
-		return fmt.Errorf("open workspace: %w", err)
-	}
-	defer func() { _ = root.Close() }()
-	if err := writeFile(where.baseline(), func(w io.Writer) error { return archive.WriteBaseline(ctx, w, root) }); err != nil {
+	if err := ledger.Begin(ctx, where.work()); err != nil {
 		return err
 	}
 	if err := os.Remove(where.unready()); err != nil {
 		return err
 	}
-	return syncDirectory(where.state)
+	return ledger.SyncDirectory(where.state)
 }
 
 // writePlan keeps the plan beside the bottle's work.
 func writePlan(where places, plan *backend.Plan) error {
-	return writeFile(where.plan(), func(w io.Writer) error {
+	return ledger.WriteFile(where.plan(), func(w io.Writer) error {
 		encoder := json.NewEncoder(w)
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(plan)
 	})
-}
-
-// writeFile makes a file whole or not at all, also through a power cut: under
-// another name first, and on the disk before it gets its own.
-func writeFile(path string, write func(io.Writer) error) (err error) {
-	temporary := path + ".new"
-	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = file.Close()
-			_ = os.Remove(temporary)
-			err = fmt.Errorf("write %s: %w", path, err)
-		}
-	}()
-	buffered := bufio.NewWriterSize(file, 64<<10)
-	if err := write(buffered); err != nil {
-		return err
-	}
-	if err := buffered.Flush(); err != nil {
-		return err
-	}
-	if err := errors.Join(file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	return syncDirectory(filepath.Dir(path))
-}
-
-// syncDirectory puts the names in a directory on the disk.
-func syncDirectory(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
