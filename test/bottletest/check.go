@@ -87,8 +87,16 @@ func dying(directory string, arguments []byte, name string) bool {
 		return false
 	}
 	_, rest, ok := strings.Cut(string(status), "("+name+") ")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) < 7 {
+		return false
+	}
+	// A process in its exec has no arguments either, for a moment: any command
+	// that has just been started.
+	const flagExiting = 0x4 // PF_EXITING of linux/sched.h
+	flags, err := strconv.ParseUint(fields[6], 10, 64)
 	threads, _ := os.ReadDir(filepath.Join(directory, "task"))
-	return ok && (!strings.HasPrefix(rest, "Z") || len(threads) > 1)
+	return err == nil && flags&flagExiting != 0 && (fields[0] != "Z" || len(threads) > 1)
 }
 
 // Work reads a file that the agent has left in its workspace, of which there
