@@ -13,15 +13,18 @@ const (
 	LabelRuntime       = LabelPrefix + "runtime"
 	LabelRuntimeReason = LabelPrefix + "runtime-reason"
 	LabelImage         = LabelPrefix + "image"
-	LabelVersion       = LabelPrefix + "version" // of the record's form
-	LabelRoots         = LabelPrefix + "roots"   // directories of state and of locks, with a colon between
-	LabelHelps         = LabelPrefix + "helps"   // handle of whose work a helper bottle is for
+	LabelVersion       = LabelPrefix + "version"  // of the record's form
+	LabelRoots         = LabelPrefix + "roots"    // directories of state and of locks, with a colon between
+	LabelDetached      = LabelPrefix + "detached" // "yes": lives without a client
+	LabelHelps         = LabelPrefix + "helps"    // handle of whose work a helper bottle is for
 )
 
 // Values of LabelWish.
 const (
 	WishUp   = "up"
 	WishGone = "gone"
+	// WishHalted leaves the record and the state of a bottle that has finished.
+	WishHalted = "halted"
 )
 
 // RecordVersion is the newest form of a record that this program knows. A

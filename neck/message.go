@@ -28,6 +28,10 @@ const (
 	KindUnpack  Kind = "unpack"  // to inside: a tar stream becomes files
 	KindList    Kind = "list"    // to inside: what the root file system holds
 
+	KindAttach    Kind = "attach"    // to inside: a client of a session that is kept
+	KindForward   Kind = "forward"   // to inside: a connection to a port of the loopback
+	KindProcesses Kind = "processes" // to inside: what runs there
+
 	KindSSHAgent Kind = "ssh-agent" // from inside: a connection to the SSH agent
 )
 
@@ -40,6 +44,7 @@ type Request struct {
 	Names   *Names          `json:"names,omitempty"`
 	Fence   *FenceRequest   `json:"fence,omitempty"`
 	Files   *FilesRequest   `json:"files,omitempty"`
+	Attach  *AttachRequest  `json:"attach,omitempty"`
 }
 
 // FilesRequest says which files are packed or unpacked. It is answered as a

@@ -20,6 +20,36 @@ type SessionRequest struct {
 	// TTY gives the command a terminal of its own, of this size.
 	TTY  bool `json:"tty"`
 	Size Size `json:"size"`
+	// Keep names a session that goes on without a client: others attach to it by
+	// that name, and its end is remembered. "" is one that ends with its client.
+	Keep string `json:"keep,omitempty"`
+}
+
+// AttachRequest makes its sender a client of a session that is kept.
+type AttachRequest struct {
+	Name string `json:"name"`
+	// From is how many bytes of output the client has had already: what follows them
+	// is sent, as far as PID 1 still has it. Negative asks for the screen as it is
+	// now, and then what follows; of a session without a terminal for all that is
+	// still there.
+	From int64 `json:"from"`
+	// Size is that of the client's terminal; zero leaves the session's as it is.
+	Size Size `json:"size"`
+	// ReadOnly takes no input, sizes or signals from this client.
+	ReadOnly bool `json:"readOnly,omitempty"`
+	// Lossless has the command wait for this client when it is slow; any other
+	// client is shown the screen anew when it falls behind.
+	Lossless bool `json:"lossless,omitempty"`
+}
+
+// Position says where in a session's output what follows begins. It is the first
+// frame that a client of a kept session gets, and comes again before a gap.
+type Position struct {
+	// Offset counts the bytes of output before what follows, from the session's start.
+	Offset int64 `json:"offset"`
+	// Lost are bytes that the client asked for and PID 1 doesn't have any more.
+	Lost int64 `json:"lost,omitempty"`
+	TTY  bool  `json:"tty"`
 }
 
 // Size is the size of a terminal in character cells.
@@ -38,13 +68,15 @@ var ErrLinkLost = fmt.Errorf("the link to the bottle was lost: %w", errdefs.ErrU
 type frameType byte
 
 const (
-	frameStdin  frameType = iota + 1 // empty: the end of standard input
-	frameStdout                      // bytes
-	frameStderr                      // bytes
-	frameResize                      // Size
-	frameSignal                      // name of a signal
-	frameExit                        // ExitStatus; the last frame
-	frameFailed                      // reply; the command was not started, the last frame
+	frameStdin    frameType = iota + 1 // empty: the end of standard input
+	frameStdout                        // bytes
+	frameStderr                        // bytes
+	frameResize                        // Size
+	frameSignal                        // name of a signal
+	frameExit                          // ExitStatus; the last frame
+	frameFailed                        // reply; the command was not started, the last frame
+	framePosition                      // Position; the first frame of a session that is kept
+	frameScreen                        // bytes that draw the screen, and count for no output
 )
 
 // maxFrame bounds a frame's payload, in bytes.
