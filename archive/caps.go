@@ -2,10 +2,7 @@ package archive
 
 import (
 	"archive/tar"
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -17,7 +14,8 @@ import (
 // no cap on how far content may grow when it is decompressed, for compressed
 // streams are refused.
 type Caps struct {
-	// Bytes is what regular files hold together. A hole counts like content.
+	// Bytes is what regular files hold together, those that are left out too. A
+	// hole counts like content.
 	Bytes int64
 	// Entries are files of any kind, those that are left out too.
 	Entries int
@@ -80,10 +78,7 @@ func (e *extractor) leaves(parts []string) bool {
 // within checks an entry before anything is made of it.
 func (e *extractor) within(header *tar.Header, parts []string) error {
 	caps := e.options.Caps
-	size := int64(0)
-	if header.Typeflag == tar.TypeReg || header.Typeflag == tar.TypeGNUSparse {
-		size = header.Size
-	}
+	size := contentSize(header)
 	longest := max(len(header.Name), len(header.Linkname))
 	switch {
 	case caps.Entries > 0 && e.entries >= caps.Entries:
@@ -94,7 +89,7 @@ func (e *extractor) within(header *tar.Header, parts []string) error {
 		return breach("bytes in a name", int64(caps.Name))
 	case size < 0:
 		return fmt.Errorf("its size is negative: %w", errdefs.ErrInvalidArgument)
-	case caps.Bytes > 0 && size > caps.Bytes-e.summary.Bytes:
+	case caps.Bytes > 0 && size > caps.Bytes-e.summary.Bytes-e.passed:
 		return breach("bytes", caps.Bytes)
 	}
 	return nil
@@ -128,65 +123,4 @@ func (e *extractor) special(header *tar.Header) {
 			return
 		}
 	}
-}
-
-// maxHeaders bounds the headers of one entry, and maxPadding what may follow the
-// end of a stream: neither shows anywhere, so no other cap would end it.
-const (
-	maxHeaders = 4 << 20
-	maxPadding = 16 << 20
-)
-
-// meter counts what is read. Between an entry's content and the next entry, it
-// lets only so much pass.
-type meter struct {
-	from  io.Reader
-	left  int64
-	zeros int  // how many bytes of zero the headers end with
-	free  bool // content is read
-}
-
-// Read implements io.Reader.
-func (m *meter) Read(p []byte) (int, error) {
-	if m.free {
-		return m.from.Read(p)
-	}
-	if m.left <= 0 {
-		return 0, breach("bytes in headers", maxHeaders)
-	}
-	n, err := m.from.Read(p[:min(int64(len(p)), m.left)])
-	m.left -= int64(n)
-	if rest := len(bytes.TrimRight(p[:n], "\x00")); rest > 0 {
-		m.zeros = n - rest
-	} else {
-		m.zeros += n
-	}
-	return n, err
-}
-
-// next reads the header of the next entry. A stream that was cut between two
-// entries looks like one that ended, but for the block of zeros that is its end.
-func (m *meter) next(stream *tar.Reader) (*tar.Header, error) {
-	m.free, m.left, m.zeros = false, maxHeaders, 0
-	defer func() { m.free = true }()
-	header, err := stream.Next()
-	if errors.Is(err, io.EOF) && m.zeros < blockSize {
-		return nil, fmt.Errorf("it has no end: %w", io.ErrUnexpectedEOF)
-	}
-	return header, err
-}
-
-// notTar says what a stream is that is none, by its first bytes.
-func notTar(first string, err error) error {
-	if !errors.Is(err, tar.ErrHeader) {
-		return err
-	}
-	for magic, kind := range map[string]string{
-		"\x1f\x8b": "gzip", "\x28\xb5\x2f\xfd": "zstd", "BZh": "bzip2", "\xfd7zXZ": "xz", "PK\x03\x04": "zip",
-	} {
-		if strings.HasPrefix(first, magic) {
-			return fmt.Errorf("the stream is compressed by %s, give a plain tar: %w", kind, errdefs.ErrInvalidArgument)
-		}
-	}
-	return err
 }

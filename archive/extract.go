@@ -2,7 +2,6 @@ package archive
 
 import (
 	"archive/tar"
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -65,48 +64,13 @@ func newExtractor(dir *os.File, options Options) *extractor {
 
 // run takes the stream from its beginning to its end.
 func (e *extractor) run(ctx context.Context, r io.Reader) error {
-	buffered := bufio.NewReaderSize(until(ctx, r), 256<<10)
-	first, _ := buffered.Peek(blockSize) // a short stream shows below
-	magic := string(first[:min(len(first), 8)])
-	metered := &meter{from: buffered}
-	stream := tar.NewReader(metered)
-	for {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		entry, err := metered.next(stream)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("read tar stream: %w", notTar(magic, err))
-		}
-		if err := e.entry(entry, stream); err != nil {
-			return extracting(entry.Name, err)
-		}
+	if err := each(ctx, r, e.entry); err != nil {
+		return err
 	}
 	if err := e.finishSymlinks(); err != nil {
 		return err
 	}
-	if err := e.finishDirectories(); err != nil {
-		return err
-	}
-	// Padding of the writer's: it must not find its pipe closed.
-	if n, err := io.CopyN(io.Discard, buffered, maxPadding+1); err == nil || n > maxPadding {
-		return fmt.Errorf("read tar stream: %w", breach("bytes after its end", maxPadding))
-	} else if !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read tar stream: %w", err)
-	}
-	return nil
-}
-
-// extracting says which entry an error is about. A name of a stream can be long.
-func extracting(name string, err error) error {
-	const most = 256
-	if len(name) > most {
-		name = name[:most] + "..."
-	}
-	return fmt.Errorf("extract %q: %w", name, err)
+	return e.finishDirectories()
 }
 
 // directory is one that is open, on the way to the entry at hand.
@@ -126,7 +90,8 @@ type extractor struct {
 	held        int64 // bytes of the two lists above
 	buffer      []byte
 	summary     Summary
-	entries     int // of any kind, also what is left out
+	entries     int   // of any kind, also what is left out
+	passed      int64 // bytes of files that are left out
 	umask       uint32
 	owned       bool      // what is made belongs to the right user from the start
 	root        *finished // what the stream says of dir itself
@@ -207,6 +172,7 @@ func (e *extractor) admit(header *tar.Header) ([]string, error) {
 		return nil, fmt.Errorf("the stream holds more than one file or directory: %w", errdefs.ErrInvalidArgument)
 	}
 	if e.leaves(parts) {
+		e.passed += contentSize(header)
 		return nil, nil
 	}
 	e.special(header)

@@ -50,53 +50,18 @@ type sifter struct {
 }
 
 func (s *sifter) run(ctx context.Context, r io.Reader) error {
-	buffered := bufio.NewReaderSize(until(ctx, r), 256<<10)
-	first, _ := buffered.Peek(blockSize)
-	magic := string(first[:min(len(first), 8)])
-	cut := false // no blocks of zeros have ended it
-	metered := &meter{from: readFunc(func(p []byte) (int, error) {
-		n, err := buffered.Read(p)
-		cut = cut || errors.Is(err, io.EOF)
-		return n, err
-	})}
-	stream := tar.NewReader(metered)
 	if s.name != "" && !s.single {
 		if err := s.out.header(&header{kind: tar.TypeDir, name: s.name + "/", mode: 0o755}); err != nil {
 			return err
 		}
 	}
-	for {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		entry, err := metered.next(stream)
-		switch {
-		case errors.Is(err, io.EOF) && cut:
-			return fmt.Errorf("read tar stream: its end is missing: %w", io.ErrUnexpectedEOF)
-		case errors.Is(err, io.EOF):
-			return s.finish(buffered)
-		case err != nil:
-			return fmt.Errorf("read tar stream: %w", notTar(magic, err))
-		}
-		if err := s.entry(entry, stream); err != nil {
-			return extracting(entry.Name, err)
-		}
+	if err := each(ctx, r, s.entry); err != nil {
+		return err
 	}
-}
-
-// finish reads what may follow the end: only then its writer says that it is whole.
-func (s *sifter) finish(rest io.Reader) error {
-	n, err := io.CopyN(io.Discard, rest, maxPadding+1)
-	switch {
-	case n > maxPadding:
-		return fmt.Errorf("read tar stream: %w", breach("bytes after its end", maxPadding))
-	case !errors.Is(err, io.EOF):
-		return fmt.Errorf("read tar stream: %w", err)
-	case s.single && s.only == "":
+	if s.single && s.only == "" {
 		return fmt.Errorf("nothing came: %w", errdefs.ErrInvalidArgument)
-	default:
-		return nil
 	}
+	return nil
 }
 
 func (s *sifter) entry(from *tar.Header, content io.Reader) error {
