@@ -173,7 +173,7 @@ func TestCopyOfAFileThatChangesMixesNothingIn(t *testing.T) {
 		}
 	}()
 	whole := 0
-	for range 300 {
+	for tries := 0; tries < 300 || whole == 0; tries++ {
 		to := t.TempDir()
 		if _, err := archive.Copy(t.Context(), open(t, from), open(t, to), archive.PackOptions{}, mine()); err != nil {
 			continue
@@ -187,5 +187,4 @@ func TestCopyOfAFileThatChangesMixesNothingIn(t *testing.T) {
 	}
 	close(stop)
 	<-ended
-	t.Logf("%d copies were made", whole)
 }

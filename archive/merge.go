@@ -83,6 +83,10 @@ func (m *merger) entry(ctx context.Context, staged, dir *os.File, at moved) erro
 		return about(dir, name, fmt.Errorf("it is no directory, and what comes is one: %w", errdefs.ErrFailedPrecondition))
 	}
 	if err := move(staged, what, dir, name, taken); err != nil {
+		if errors.Is(err, errStuck) {
+			m.stuck = true
+			err = fmt.Errorf("what it was is kept in %s: %w", m.staged.Name(), err)
+		}
 		return about(dir, name, KindOf(err))
 	}
 	at.exchanged = taken
@@ -180,7 +184,7 @@ func move(from *os.File, what string, to *os.File, name string, exchange bool) e
 	switch {
 	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS):
 		if exchange {
-			return exchangePlainly(from, what, to, name)
+			return exchangePlainly(unix.Renameat, from, what, to, name)
 		}
 		return placePlainly(from, what, to, name, false)
 	case errors.Is(err, unix.EACCES) && !exchange:
@@ -190,18 +194,33 @@ func move(from *os.File, what string, to *os.File, name string, exchange bool) e
 	}
 }
 
+// errStuck says that a move has failed half-way and could not be undone.
+var errStuck = errors.New("it could not be put back")
+
+// renamer is unix.Renameat.
+type renamer func(fromDir int, from string, toDir int, to string) error
+
 // exchangePlainly is for file systems whose rename can't exchange: for a moment the
 // name is free.
-func exchangePlainly(from *os.File, what string, to *os.File, name string) error {
+func exchangePlainly(rename renamer, from *os.File, what string, to *os.File, name string) error {
 	const aside = ".claude-bottle-exchanged"
 	old, fresh := int(from.Fd()), int(to.Fd())
-	if err := unix.Renameat(fresh, name, old, aside); err != nil {
+	if err := rename(fresh, name, old, aside); err != nil {
 		return err
 	}
-	if err := unix.Renameat(old, what, fresh, name); err != nil {
-		return errors.Join(err, unix.Renameat(old, aside, fresh, name))
+	err := rename(old, what, fresh, name)
+	if err == nil {
+		if err = rename(old, aside, old, what); err == nil {
+			return nil
+		}
+		if undoErr := rename(fresh, name, old, what); undoErr != nil {
+			return errors.Join(err, undoErr, errStuck)
+		}
 	}
-	return unix.Renameat(old, aside, old, what)
+	if undoErr := rename(old, aside, fresh, name); undoErr != nil {
+		return errors.Join(err, undoErr, errStuck)
+	}
+	return err
 }
 
 // moveReadOnly moves a directory that its own mode keeps where it is, for who is not
@@ -220,5 +239,12 @@ func moveReadOnly(from *os.File, what string, to *os.File, name string) error {
 		return err
 	}
 	moveErr := unix.Renameat2(int(from.Fd()), what, int(to.Fd()), name, unix.RENAME_NOREPLACE)
-	return errors.Join(moveErr, dir.Chmod(info.Mode().Perm()))
+	err = errors.Join(moveErr, dir.Chmod(info.Mode().Perm()))
+	if err == nil || moveErr != nil {
+		return err
+	}
+	if backErr := unix.Renameat2(int(to.Fd()), name, int(from.Fd()), what, unix.RENAME_NOREPLACE); backErr != nil {
+		return errors.Join(err, backErr, errStuck)
+	}
+	return err
 }

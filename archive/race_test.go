@@ -2,7 +2,6 @@ package archive_test
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -80,7 +79,7 @@ func TestT14_NothingIsReadOrWrittenThroughASwappedName(t *testing.T) {
 			refused++
 		}
 	}
-	for done.Load() < wanted {
+	for done.Load() < wanted || out == 0 || in == 0 || refused == 0 {
 		for _, path := range []string{"dir", "dir/sub", "dir/file", "."} {
 			var stream bytes.Buffer
 			count(&out, archive.PackPath(t.Context(), &stream, root, path))
@@ -101,9 +100,6 @@ func TestT14_NothingIsReadOrWrittenThroughASwappedName(t *testing.T) {
 	entries, err := os.ReadDir(base)
 	if err != nil || len(entries) != 2 {
 		t.Errorf("beside it there is %v, %v", entries, err)
-	}
-	if out == 0 || refused == 0 {
-		t.Error(errors.New("the race has not happened"))
 	}
 	t.Logf("%d swaps; %d copies came out, %d went in, %d were refused", done.Load(), out, in, refused)
 }
