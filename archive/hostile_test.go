@@ -313,6 +313,17 @@ func TestT13HostileStreamsStayInside(t *testing.T) {
 				must(t, os.RemoveAll(filepath.Join(parent, "single")))
 			}
 			unharmed("extract one", err)
+			delivery := archive.Delivery{Files: archive.OwnFiles{}, To: filepath.Join(parent, "delivered"), Options: home()}
+			if _, err = archive.Deliver(t.Context(), bytes.NewReader(stream), delivery); err == nil {
+				checkHome(t, delivery.To)
+				must(t, os.RemoveAll(delivery.To))
+			}
+			unharmed("deliver", err)
+			var sifted bytes.Buffer
+			if _, err = archive.Sift(t.Context(), &sifted, bytes.NewReader(stream), archive.SiftOptions{Options: home()}); err == nil {
+				_, err = archive.Extract(t.Context(), open(t, inside), &sifted, archive.Options{UID: os.Getuid(), GID: os.Getgid()})
+			}
+			unharmed("sift", err)
 			summary, err := archive.ExtractNew(t.Context(), open(t, parent), "new", bytes.NewReader(stream), archive.NewOptions{Options: home()})
 			if err != nil {
 				unharmed("extract new", err)
