@@ -211,36 +211,13 @@ func (a *application) specIn(cwd string, o startOptions) (backend.Spec, manifest
 
 // attach runs claude on the terminal and returns its exit code as an error.
 func (a *application) attach(ctx context.Context, bottle backend.Bottle, plan *backend.Plan, tty *terminal.Terminal, signals *signals, progress *progress) error {
-	session := backend.Terminal{In: a.in, Out: a.out, Err: a.err, TTY: tty.IsTerminal(), Signals: signals.forwarded()}
-	if session.TTY {
-		unmute := a.muteLog()
-		defer unmute()
-		sizes, stop := tty.Sizes(ctx)
-		defer stop()
-		session.Size = sizes
-		session.Out = tty.Output(plan.RawTerminal)
-		if err := tty.Raw(); err != nil {
-			return fmt.Errorf("set terminal to raw mode: %w", err)
-		}
-		defer func() { _ = tty.Restore() }()
-		session.In, session.Err = tty, session.Out
-	}
-	ran := progress.Step("claude")
-	code, err := bottle.ExecClaude(ctx, plan.Command, session)
-	ran(err)
-	if session.TTY {
-		if restoreErr := tty.Restore(); restoreErr != nil && err == nil {
-			err = fmt.Errorf("restore terminal: %w", restoreErr)
-		}
-	}
-	var ended signalError
-	if err = a.afterSignal(ctx, err); errors.As(err, &ended) {
-		return err // claude's own code is but what the signal made of it
-	}
-	if code == 0 && err == nil {
-		return nil
-	}
-	return &exitError{code: code, err: err}
+	screen := screen{tty: tty, given: tty.IsTerminal(), raw: plan.RawTerminal, signals: signals}
+	return a.onScreen(ctx, screen, func(session backend.Terminal) (int, error) {
+		ran := progress.Step("claude")
+		code, err := bottle.ExecClaude(ctx, plan.Command, session)
+		ran(err)
+		return code, err
+	})
 }
 
 // afterSignal names the signal that has ended ctx instead of what followed from
