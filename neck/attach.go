@@ -16,6 +16,11 @@ type SessionIO struct {
 	Size     <-chan Size
 	// Signals are names, such as SIGINT.
 	Signals <-chan string
+	// Position hears where the output of a kept session goes on, before what follows;
+	// nil doesn't. Had, when it is set, counts the bytes of output that have come: with
+	// it a client that has lost its link goes on where it was.
+	Position func(Position)
+	Had      *int64
 }
 
 // Attach carries a session that was accepted until the command ends, and closes
@@ -97,9 +102,17 @@ func receive(link *frames, terminal SessionIO) (ExitStatus, error) {
 		}
 		switch kind {
 		case frameStdout:
-			_, err = terminal.Out.Write(payload)
+			err = terminal.write(terminal.Out, payload)
 		case frameStderr:
-			_, err = terminal.Err.Write(payload)
+			err = terminal.write(terminal.Err, payload)
+		case frameScreen:
+			_, err = terminal.Out.Write(payload)
+		case framePosition:
+			var position Position
+			if err := json.Unmarshal(payload, &position); err != nil {
+				return ExitStatus{}, fmt.Errorf("read position: %w", err)
+			}
+			terminal.begin(position)
 		case frameExit:
 			var status ExitStatus
 			if err := json.Unmarshal(payload, &status); err != nil {
@@ -118,5 +131,24 @@ func receive(link *frames, terminal SessionIO) (ExitStatus, error) {
 		if err != nil {
 			return ExitStatus{}, fmt.Errorf("write output: %w", err)
 		}
+	}
+}
+
+// write passes output on, and counts it.
+func (t SessionIO) write(to io.Writer, data []byte) error {
+	_, err := to.Write(data)
+	if err == nil && t.Had != nil {
+		*t.Had += int64(len(data))
+	}
+	return err
+}
+
+// begin notes where the output goes on.
+func (t SessionIO) begin(position Position) {
+	if t.Had != nil {
+		*t.Had = position.Offset
+	}
+	if t.Position != nil {
+		t.Position(position)
 	}
 }

@@ -24,6 +24,14 @@ func (c *Command) Stdout() io.Writer { return output{c.link, frameStdout} }
 // Stderr returns a writer of the command's errors.
 func (c *Command) Stderr() io.Writer { return output{c.link, frameStderr} }
 
+// Position says where in a kept session's output what follows begins.
+func (c *Command) Position(position Position) error {
+	return c.link.writeValue(framePosition, position)
+}
+
+// Screen draws the screen of a kept session anew; the bytes count for no output.
+func (c *Command) Screen(drawn []byte) error { return c.link.write(frameScreen, drawn) }
+
 // Exit says how the command ended. Nothing may follow.
 func (c *Command) Exit(status ExitStatus) error { return c.link.writeValue(frameExit, status) }
 

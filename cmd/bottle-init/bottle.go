@@ -16,6 +16,7 @@ type bottle struct {
 	reaper *reaper
 	names  *names
 	ssh    *sshAgent
+	kept   kept
 	// telling are words to the host about names.
 	telling underway
 	// pastNeck waits for the outcome of what was tried past the neck.
@@ -50,6 +51,7 @@ func (b *bottle) run(ctx context.Context) error {
 	}
 	defer b.names.close()
 	defer b.ssh.close()
+	defer b.kept.close()
 	b.guest.Run(ctx)
 	return nil
 }
@@ -84,6 +86,8 @@ func (b *bottle) fromHost(ctx context.Context, request neck.Request, stream neck
 		b.files(ctx, request, stream)
 	case neck.KindSession:
 		b.session(ctx, request.Session, stream)
+	case neck.KindAttach:
+		b.attach(ctx, request.Attach, stream)
 	default:
 		_ = stream.Refuse(fmt.Errorf("request %q: %w", request.Kind, errdefs.ErrNotImplemented))
 	}
