@@ -76,8 +76,10 @@ func TestT20_DiffAndApply(t *testing.T) {
 			s.Types("show\n")
 			s.Shows("+	rm -rf /")
 			s.Shows("[y/N/show/quit]") // again: what is typed before does not count
+			s.Forget()
 			s.Types("shwo\n")
 			s.Shows("quit applies nothing")
+			s.Shows("[y/N/show/quit]")
 			s.Types("\n")
 			s.Shows("apply 4 files? [y/N]")
 			s.Types("y\n")
