@@ -23,8 +23,6 @@ const (
 const (
 	WishUp   = "up"
 	WishGone = "gone"
-	// WishHalted leaves the record and the state of a bottle that has finished.
-	WishHalted = "halted"
 )
 
 // RecordVersion is the newest form of a record that this program knows. A

@@ -44,8 +44,6 @@ type Plan struct {
 	RawTerminal bool `json:"rawTerminal"`
 	// Resume says which kept bottle goes on; nil is a new one.
 	Resume *PlanResume `json:"resume,omitempty"`
-	// Life is how long the bottle lives; nil as long as its client.
-	Life *Life `json:"life,omitempty"`
 	// Detail is the backend's own: it prints and marshals itself.
 	Detail fmt.Stringer `json:"detail,omitempty"`
 }

@@ -49,8 +49,6 @@ type Spec struct {
 	Discard bool
 	// Resume is the kept bottle that goes on, under Name; nil starts a new one.
 	Resume *Work
-	// Life says how long the bottle lives.
-	Life Life
 	// ClaudeArgs follow claude's own options.
 	ClaudeArgs []string
 	// Lookup reads the host's environment.

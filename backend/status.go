@@ -14,9 +14,8 @@ const (
 	PhaseStarting Phase = "Starting"
 	PhaseRunning  Phase = "Running"
 	PhaseStopping Phase = "Stopping"
-	PhaseFinished Phase = "Finished" // detached, and its claude has ended: the record and the state are left
-	PhaseDead     Phase = "Dead"     // nobody holds it; cleanup removes it
-	PhaseKept     Phase = "Kept"     // only its work is left
+	PhaseDead     Phase = "Dead" // nobody holds it; cleanup removes it
+	PhaseKept     Phase = "Kept" // only its work is left
 )
 
 // Status is one bottle as seen from outside.
@@ -36,9 +35,10 @@ type Status struct {
 	// in it that is nowhere else; 0 and nil while nobody has looked.
 	Size    int64    `json:"size,omitempty"`
 	Unsaved *Unsaved `json:"unsaved,omitempty"`
-	// Life and Outcome are those of a detached bottle, nil for others.
-	Life    *Life    `json:"life,omitempty"`
-	Outcome *Outcome `json:"outcome,omitempty"`
+	// Detached says that the bottle lives without a client. Outcome is how it went with
+	// its claude, once that has ended.
+	Detached bool     `json:"detached,omitempty"`
+	Outcome  *Outcome `json:"outcome,omitempty"`
 	// Fence is the proof that the way out is closed but for what is allowed.
 	Fence *Fence `json:"fence,omitempty"`
 	// Helps is the handle of the bottle whose work a helper bottle is there for.

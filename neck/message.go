@@ -28,9 +28,7 @@ const (
 	KindUnpack  Kind = "unpack"  // to inside: a tar stream becomes files
 	KindList    Kind = "list"    // to inside: what the root file system holds
 
-	KindAttach    Kind = "attach"    // to inside: a client of a session that is kept
-	KindForward   Kind = "forward"   // to inside: a connection to a port of the loopback
-	KindProcesses Kind = "processes" // to inside: what runs there
+	KindAttach Kind = "attach" // to inside: a client of a session that is kept
 
 	KindSSHAgent Kind = "ssh-agent" // from inside: a connection to the SSH agent
 )

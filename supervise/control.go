@@ -84,7 +84,13 @@ func (s *supervisor) fromClient(ctx context.Context, request neck.Request, strea
 		err = s.ready(ctx, stream)
 	case kindDown:
 		err = s.down(ctx, stream)
-	case neck.KindSession, neck.KindPack, neck.KindUnpack, neck.KindList:
+	case kindBegin:
+		err = s.begin(ctx, request, stream)
+	case kindDetach:
+		err = s.detach(stream)
+	case kindHalt:
+		err = s.halt(ctx, stream)
+	case neck.KindSession, neck.KindAttach, neck.KindPack, neck.KindUnpack, neck.KindList:
 		err = s.session(ctx, request, stream)
 	case kindFollow:
 		err = s.follow(ctx, stream)

@@ -35,6 +35,7 @@ type supervisor struct {
 	config Config
 	host   *neck.Host
 	policy *gate
+	claude *claude
 	// renaming is held from making a table of names until PID 1 has it.
 	renaming sync.Mutex
 
@@ -43,15 +44,15 @@ type supervisor struct {
 	gone   chan struct{} // closed when it is gone
 }
 
-// Run stays with the bottle until ctx ends, its launcher is gone or somebody
-// asks for its end; then it takes the bottle down and returns. When it can't
+// Run stays with the bottle until ctx ends, its launcher is gone and it was not
+// detached, claude has ended in one that was, or somebody asks for its end; then it takes the bottle down and returns. When it can't
 // serve the bottle it leaves it to the launcher.
 func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbox) error {
 	defer func() { _ = inherited.Lock.Close() }()
 	if err := Harden(); err != nil {
 		return err
 	}
-	s := &supervisor{config: config, wanted: make(chan struct{}), gone: make(chan struct{})}
+	s := &supervisor{config: config, claude: newClaude(), wanted: make(chan struct{}), gone: make(chan struct{})}
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	served, err := s.serve(serving, inherited.Launcher)
@@ -67,6 +68,9 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 	}
 	down, cancel := context.WithTimeout(context.WithoutCancel(ctx), downTimeout)
 	defer cancel()
+	if !config.Discard {
+		s.settle(down)
+	}
 	downErr := sandbox.Down(down, config.Discard)
 	close(s.gone)
 	stop()
@@ -132,11 +136,14 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 		}
 	})
 	streams.Go(func() { s.prove(ctx) })
+	streams.Go(func() { s.keepClaude(ctx) })
 	group.Go(func() { s.serveControl(clients, control) })
 	group.Go(func() { s.policy.routes.keepFresh(ctx) })
 	group.Go(func() {
 		s.serveClient(clients, launcher)
-		s.end() // ephemeral: without its launcher it goes
+		if !s.claude.isDetached() {
+			s.end()
+		}
 	})
 	return func() {
 		_ = neckListener.Close()

@@ -62,20 +62,40 @@ func (b *bottle) Name() string { return b.plan.Name }
 
 // ExecClaude implements backend.Bottle.
 func (b *bottle) ExecClaude(ctx context.Context, argv []string, terminal backend.Terminal) (int, error) {
-	if len(argv) == 0 {
-		return exitOurs, fmt.Errorf("run claude: the command is empty: %w", errdefs.ErrInvalidArgument)
+	argv, err := b.command(argv)
+	if err != nil {
+		return exitOurs, err
 	}
-	if b.promptPath != "" {
-		argv = slices.Concat(argv[:1], []string{"--append-system-prompt-file", b.promptPath}, argv[1:])
+	status, err := b.run(ctx, &neck.SessionRequest{Argv: argv, Env: b.env, Dir: backend.WorkspacePath, TTY: terminal.TTY}, terminal)
+	if err != nil {
+		return b.notRun(ctx, argv[0], err)
 	}
-	status, err := runSession(ctx, b.supervisor, &neck.SessionRequest{Argv: argv, Env: b.env, Dir: backend.WorkspacePath, TTY: terminal.TTY}, terminal)
+	return status.Code, nil
+}
+
+// run runs claude. On a terminal its session could go on without this client, and be
+// attached to by others; without one it ends with it.
+func (b *bottle) run(ctx context.Context, request *neck.SessionRequest, terminal backend.Terminal) (neck.ExitStatus, error) {
+	if !request.TTY {
+		return runSession(ctx, b.supervisor, request, terminal)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ends, size := sessionIO(ctx, terminal)
+	request.Size = size
+	if err := b.supervisor.Begin(ctx, request); err != nil {
+		return neck.ExitStatus{}, err
+	}
+	return b.supervisor.Attach(ctx, neck.AttachRequest{}, ends)
+}
+
+// notRun says why claude did not run to its end, and with which code.
+func (b *bottle) notRun(ctx context.Context, name string, err error) (int, error) {
 	switch {
-	case err == nil:
-		return status.Code, nil
 	case errdefs.IsNotFound(err):
-		return exitNotFound, fmt.Errorf("image %s has no %s on its PATH: choose one that has, or the default image: %w", b.plan.Image.Reference, argv[0], err)
+		return exitNotFound, fmt.Errorf("image %s has no %s on its PATH: choose one that has, or the default image: %w", b.plan.Image.Reference, name, err)
 	case errdefs.IsPermissionDenied(err):
-		return exitNotExecutable, fmt.Errorf("%s of image %s can't be executed: %w", argv[0], b.plan.Image.Reference, err)
+		return exitNotExecutable, fmt.Errorf("%s of image %s can't be executed: %w", name, b.plan.Image.Reference, err)
 	case ctx.Err() != nil:
 		return exitOurs, fmt.Errorf("run claude: %w", context.Cause(ctx))
 	default:

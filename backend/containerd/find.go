@@ -130,6 +130,19 @@ func readPlan(where places) (*backend.Plan, error) {
 	return &read.Plan, nil
 }
 
+// readOutcome reads how it went with the claude of a detached bottle.
+func readOutcome(where places) (*backend.Outcome, error) {
+	data, err := os.ReadFile(where.outcome())
+	if err != nil {
+		return nil, fmt.Errorf("read outcome: %w", err)
+	}
+	var outcome backend.Outcome
+	if err := json.Unmarshal(data, &outcome); err != nil {
+		return nil, fmt.Errorf("read outcome %s: %w", where.outcome(), err)
+	}
+	return &outcome, nil
+}
+
 // Take keeps everybody else off a kept bottle, as the one who works on it.
 func (b *Backend) Take(ctx context.Context, work *backend.Work) (release func(), err error) {
 	_, release, err = b.take(ctx, work)

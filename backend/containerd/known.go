@@ -82,9 +82,9 @@ func checkState(where places) error {
 }
 
 // keeps says that the state of a bottle outlives it: something in it is nowhere else,
-// or it was kept before and has not come to run again.
+// it was kept before and has not come to run again, or it was detached.
 func keeps(ctx context.Context, where places) (bool, error) {
-	for _, mark := range []string{where.resuming(), where.kept()} {
+	for _, mark := range []string{where.resuming(), where.kept(), where.outcome()} {
 		if there, err := exists(mark); err != nil || there {
 			return there, err
 		}

@@ -106,6 +106,9 @@ func (p places) resuming() string { return filepath.Join(p.state, "resuming") }
 // runs again: it goes by the user's word alone, also when all its work came home.
 func (p places) kept() string { return filepath.Join(p.state, "kept") }
 
+// outcome is there once the claude of a detached bottle has ended.
+func (p places) outcome() string { return filepath.Join(p.state, backend.StateOutcome) }
+
 // place is the directory on the host that is mounted at place.
 func (p places) place(place backend.Place) string {
 	if place == backend.PlaceSSH {

@@ -42,6 +42,8 @@ func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Sta
 		Plan:    record.Labels[backend.LabelPlan],
 		Helps:   record.Labels[backend.LabelHelps],
 		Created: record.CreatedAt,
+
+		Detached: record.Labels[backend.LabelDetached] == yes,
 	}
 	if status.Helps != "" {
 		status.Message = "a helper that brings the work of " + status.Helps + " home"
@@ -112,6 +114,9 @@ func (b *Backend) kept(known map[string]bool) ([]backend.Status, error) {
 		if plan, err := readPlan(where); err == nil {
 			status.Agent, status.Bottle, status.Runtime = plan.Agent, plan.Bottle, plan.Runtime.Name
 			status.Image = plan.Image.Pinned()
+		}
+		if outcome, err := readOutcome(where); err == nil {
+			status.Detached, status.Outcome = true, outcome
 		}
 		if err != nil {
 			status.Message = err.Error()

@@ -103,7 +103,7 @@ func (l *launch) settle() error {
 	if err := writePlan(l.places, l.plan); err != nil {
 		return err
 	}
-	for _, mark := range []string{l.kept(), l.resuming()} {
+	for _, mark := range []string{l.kept(), l.outcome(), l.resuming()} {
 		if err := os.Remove(mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("settle bottle: %w", err)
 		}

@@ -15,12 +15,19 @@ import (
 func runSession(ctx context.Context, supervisor *supervise.Client, request *neck.SessionRequest, terminal backend.Terminal) (neck.ExitStatus, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	ends, size := sessionIO(ctx, terminal)
+	request.Size = size
+	return supervisor.Session(ctx, request, ends)
+}
+
+// sessionIO is a terminal as the neck knows it, and its size now. It is relayed until
+// ctx ends.
+func sessionIO(ctx context.Context, terminal backend.Terminal) (neck.SessionIO, neck.Size) {
 	sizes, first := relaySizes(ctx, terminal.Size)
-	request.Size = first
-	return supervisor.Session(ctx, request, neck.SessionIO{
+	return neck.SessionIO{
 		In: terminal.In, Out: terminal.Out, Err: terminal.Err,
 		Size: sizes, Signals: relaySignals(ctx, terminal.Signals),
-	})
+	}, first
 }
 
 // relaySizes turns the sizes of the terminal into those of the neck. The first

@@ -94,7 +94,8 @@ the credential for the Anthropic API never enters it.`,
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no hints")
 	root.AddCommand(
 		a.startCommand(), a.listCommand(), a.infoCommand(), a.initCommand(), a.editCommand(),
-		a.resumeCommand(), a.forkCommand(), a.execCommand(), a.copyCommand(), a.diffCommand(), a.applyCommand(),
+		a.resumeCommand(), a.forkCommand(), a.attachCommand(), a.logsCommand(), a.execCommand(),
+		a.stopCommand(), a.copyCommand(), a.diffCommand(), a.applyCommand(),
 		a.fetchCommand(), a.mergeCommand(), a.removeCommand(), a.gcCommand(),
 		a.egressCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
 	)

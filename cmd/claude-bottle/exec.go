@@ -96,7 +96,7 @@ func (a *application) exec(ctx context.Context, o execOptions) error {
 	}
 	defer func() { _ = entered.Close(context.WithoutCancel(ctx)) }()
 	screen := screen{tty: tty, given: o.tty, raw: o.rawTerminal, signals: signals}
-	return a.onScreen(ctx, screen, func(session backend.Terminal) (int, error) {
+	return a.onScreen(ctx, screen, func(ctx context.Context, session backend.Terminal) (int, error) {
 		if !o.interactive && !o.tty {
 			session.In = nil
 		}

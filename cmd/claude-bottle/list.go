@@ -20,7 +20,7 @@ func (a *application) listCommand() *cobra.Command {
 		Long: `List agents that can be started (available), or bottles that run, die or are kept
 for their work (active, the default). Of a kept bottle there is shown how long ago it
 ended, what it takes of the disk, and what in it is unsaved: in full with -o wide or
-json.
+json. In brackets stands the exit code of a claude that ran without a client.
 
 --orphans lists state that is not as it should be: bottles whose plan or baseline
 can't be read, those of another containerd socket or namespace, and directories that
@@ -95,7 +95,11 @@ func (a *application) printBottles(bottles []backend.Status, output *format) err
 			continue
 		}
 		size, unsaved := keptColumns(bottle, output.value == "wide")
-		row := []string{bottle.Name, bottle.Agent, string(bottle.Phase), bottle.Runtime, age(time.Since(bottle.Created)), size, unsaved}
+		phase := string(bottle.Phase)
+		if bottle.Outcome != nil {
+			phase += fmt.Sprintf(" (%d)", bottle.Outcome.ExitCode)
+		}
+		row := []string{bottle.Name, bottle.Agent, phase, bottle.Runtime, age(time.Since(bottle.Created)), size, unsaved}
 		if output.value == "wide" {
 			row = append(row, bottle.ID, bottle.Image, bottle.Reason, bottle.Workspace, bottle.Message)
 		}

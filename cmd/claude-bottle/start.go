@@ -33,6 +33,8 @@ type startOptions struct {
 	allowVulnerableRunc bool
 	rawTerminal         bool
 	timings             bool
+	detach              bool
+	detachKeys          detachKeys
 	output              *format
 }
 
@@ -52,6 +54,11 @@ is said. What follows -- goes to claude.
 those of .gitignore), and what looks like a secret by its name or content: the plan
 lists it, -o json the whole of it.
 
+--detach starts claude on a terminal of its own, or without one when it is given -p, and
+returns: attach shows it, logs what it said, stop ends it. On a terminal Ctrl-P Ctrl-Q
+leaves a bottle that was started in the foreground in the same way, and so does a
+terminal that hangs up.
+
 The exit code is claude's own. 125 says that the bottle could not be started, 126
 that claude can't be executed, 127 that the image has no claude, 3 that the name is
 in use.`,
@@ -59,7 +66,8 @@ in use.`,
   claude-bottle start claude --yes -- -p "explain this repository"
   claude-bottle start claude --cwd --include-ignored
   claude-bottle start claude --cwd --dry-run -o yaml
-  claude-bottle start claude --name second --runtime gvisor`,
+  claude-bottle start claude --name second --runtime gvisor
+  claude-bottle start claude --cwd --yes --detach -- -p "fix the tests"`,
 		Annotations:       map[string]string{annotationOwnCode: "yes"},
 		ValidArgsFunction: a.completeAgents,
 		Args:              oneBeforeDash("start takes the name of one agent"),
@@ -89,6 +97,8 @@ func (o *startOptions) addLaunch(command *cobra.Command) {
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print the plan and create nothing")
 	flags.BoolVar(&o.allowVulnerableRunc, "allow-vulnerable-runc", false, "accept a runc with known ways out")
 	flags.BoolVar(&o.rawTerminal, "raw-tty", false, "do not filter escape sequences that reach this terminal")
+	flags.BoolVarP(&o.detach, "detach", "d", false, "start claude in the background, and print the bottle's name")
+	o.detachKeys.add(flags)
 	flags.BoolVar(&o.timings, "timings", false, "print how long each step took")
 	o.output = addFormat(command, "text", "json", "yaml")
 }
@@ -165,8 +175,22 @@ func (a *application) session(ctx context.Context, o startOptions, began time.Ti
 	if err != nil {
 		return a.afterSignal(ctx, err)
 	}
-	defer func() { err = errors.Join(err, a.end(ctx, bottle, plan)) }()
-	return a.attach(ctx, bottle, plan, tty, signals, progress)
+	detached := false
+	defer func() {
+		if !detached {
+			err = errors.Join(err, a.end(ctx, bottle, plan))
+		}
+	}()
+	if o.detach {
+		err = a.begin(ctx, bottle, plan)
+		detached = err == nil
+		return err
+	}
+	err = a.attach(ctx, bottle, plan, o, tty, signals, progress)
+	if leaves(err, tty) {
+		detached, err = a.leave(ctx, bottle, plan, err)
+	}
+	return err
 }
 
 func (a *application) spec(o startOptions) (backend.Spec, manifest.Options, error) {
@@ -193,6 +217,9 @@ func (a *application) specIn(cwd string, o startOptions) (backend.Spec, manifest
 	if !o.copyCwd && (o.includeIgnored || o.includeSecrets) {
 		return backend.Spec{}, options, usageError{errors.New("--include-ignored and --include-secrets say what of the working directory is copied: add --cwd")}
 	}
+	if o.detach && o.discard {
+		return backend.Spec{}, options, usageError{errors.New("--detach and --discard: nobody would be there to see what is thrown away, leave one out")}
+	}
 	policy := backend.RuntimePolicy(o.runtime)
 	switch policy {
 	case "", backend.RuntimeAuto, backend.RuntimeGVisor, backend.RuntimeRunc:
@@ -210,9 +237,9 @@ func (a *application) specIn(cwd string, o startOptions) (backend.Spec, manifest
 }
 
 // attach runs claude on the terminal and returns its exit code as an error.
-func (a *application) attach(ctx context.Context, bottle backend.Bottle, plan *backend.Plan, tty *terminal.Terminal, signals *signals, progress *progress) error {
-	screen := screen{tty: tty, given: tty.IsTerminal(), raw: plan.RawTerminal, signals: signals}
-	return a.onScreen(ctx, screen, func(session backend.Terminal) (int, error) {
+func (a *application) attach(ctx context.Context, bottle backend.Bottle, plan *backend.Plan, o startOptions, tty *terminal.Terminal, signals *signals, progress *progress) error {
+	screen := screen{tty: tty, given: tty.IsTerminal(), raw: plan.RawTerminal, signals: signals, detachKeys: o.detachKeys}
+	return a.onScreen(ctx, screen, func(ctx context.Context, session backend.Terminal) (int, error) {
 		ran := progress.Step("claude")
 		code, err := bottle.ExecClaude(ctx, plan.Command, session)
 		ran(err)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -24,6 +25,8 @@ import (
 type listed struct {
 	Name, ID, Phase, Message string
 	Created                  time.Time
+	Detached                 bool
+	Outcome                  *backend.Outcome
 }
 
 // list lists, which never fails.

@@ -1,0 +1,21 @@
+package backend
+
+import "time"
+
+// Reasons of an Outcome.
+const (
+	ReasonCompleted = "Completed" // claude ended with code 0
+	ReasonError     = "Error"     // with another code
+	ReasonStopped   = "Stopped"   // by a user
+	ReasonLost      = "Lost"      // the bottle went away under claude
+)
+
+// Outcome is how it went with the claude of a detached bottle. It lies in the state
+// directory, and a bottle that has one goes by the user's word alone.
+type Outcome struct {
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+	ExitCode int       `json:"exitCode"`
+	Reason   string    `json:"reason"`
+	Message  string    `json:"message,omitempty"`
+}
