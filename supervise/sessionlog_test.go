@@ -34,7 +34,7 @@ func TestASessionLogGivesBackWhatWasSaid(t *testing.T) {
 	if err := ReadSessionLog(state, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a log: %v", err)
 	}
-	said, err := openSessionLog(state)
+	said, err := openSessionLog(state, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestF24_ASpoiltSessionLogIsReadAsFarAsItGoes(t *testing.T) {
 
 func TestASessionLogIsBounded(t *testing.T) {
 	state := t.TempDir()
-	said, err := openSessionLog(state)
+	said, err := openSessionLog(state, false)
 	if err != nil {
 		t.Fatal(err)
 	}
