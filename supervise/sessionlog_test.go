@@ -43,6 +43,11 @@ func TestASessionLogGivesBackWhatWasSaid(t *testing.T) {
 	said.goesOn(neck.Position{Offset: 100, Lost: 89})
 	_, _ = io.WriteString(said.outlet("stdout"), "two")
 	said.close()
+	if next, err := openSessionLog(state, true); err != nil || next.offset != 103 {
+		t.Errorf("the next supervisor goes on from %+v: %v", next, err)
+	} else {
+		next.close()
+	}
 	streams, pieces := readBack(t, state)
 	if streams["stdout"] != "one\n\x00\xfftwo" || streams["stderr"] != "aside" {
 		t.Errorf("it holds %q", streams)
