@@ -17,15 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Changes say how a tree differs from its baseline.
-type Changes struct {
-	Count int
-	Paths []string // the first few
-}
-
-// maxChanges bounds the paths that are named.
-const maxChanges = 20
-
 // gitIndex is rewritten by a mere `git status`. What is staged lies in objects,
 // which are files of their own.
 const gitIndex = ".git/index"
@@ -63,15 +54,6 @@ func TakeBaseline(ctx context.Context, root *os.Root) (Baseline, error) {
 		return nil, fmt.Errorf("take baseline: %w", err)
 	}
 	return taken, nil
-}
-
-// WriteBaseline is TakeBaseline and Write.
-func WriteBaseline(ctx context.Context, w io.Writer, root *os.Root) error {
-	taken, err := TakeBaseline(ctx, root)
-	if err != nil {
-		return err
-	}
-	return taken.Write(w)
 }
 
 // Write writes the baseline, one line a file, for ReadBaseline.
@@ -119,26 +101,6 @@ func state(entry Entry) string {
 	}
 	s := entry.Stat
 	return fmt.Sprintf("%o,%d,%d,%d.%09d,%d.%09d", s.Mode, s.Size, s.Ino, s.Ctim.Sec, s.Ctim.Nsec, s.Mtim.Sec, s.Mtim.Nsec)
-}
-
-// Compare says how the tree differs from the baseline: what is new, changed or
-// gone. A baseline that is not whole, or of another version, is an error.
-func Compare(ctx context.Context, root *os.Root, baseline io.Reader) (Changes, error) {
-	known, err := ReadBaseline(baseline)
-	if err != nil {
-		return Changes{}, err
-	}
-	var changes Changes
-	err = Differ(ctx, root, known, func(path string) {
-		changes.Count++
-		if len(changes.Paths) < maxChanges {
-			changes.Paths = append(changes.Paths, path)
-		}
-	})
-	if err != nil {
-		return Changes{}, err
-	}
-	return changes, nil
 }
 
 // Differ calls note with each path at which the tree differs from the baseline, and

@@ -6,26 +6,42 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/claude-bottle/claude-bottle/archive"
 )
 
+// written is the baseline of a tree as it is.
+func written(t *testing.T, root *os.Root) []byte {
+	t.Helper()
+	taken, err := archive.TakeBaseline(t.Context(), root)
+	must(t, err)
+	var file bytes.Buffer
+	must(t, taken.Write(&file))
+	return file.Bytes()
+}
+
+// differs lists where a tree is not as a written baseline says.
+func differs(t *testing.T, root *os.Root, baseline []byte) []string {
+	t.Helper()
+	known, err := archive.ReadBaseline(bytes.NewReader(baseline))
+	must(t, err)
+	var paths []string
+	must(t, archive.Differ(t.Context(), root, known, func(path string) { paths = append(paths, path) }))
+	return paths
+}
+
 // TestF24_ADamagedBaselineIsNeverTakenForAWholeOne: whatever happens to its
 // bytes, it is an error, and never "nothing has changed".
 func TestF24_ADamagedBaselineIsNeverTakenForAWholeOne(t *testing.T) {
-	path := tree(t)
-	root, err := os.OpenRoot(path)
-	must(t, err)
-	defer func() { _ = root.Close() }()
-	var written bytes.Buffer
-	must(t, archive.WriteBaseline(t.Context(), &written, root))
-	whole := written.Bytes()
+	root := rootOf(t, tree(t))
+	whole := written(t, root)
 	refused := func(what string, data []byte) {
 		t.Helper()
-		if changes, err := archive.Compare(t.Context(), root, bytes.NewReader(data)); err == nil {
-			t.Errorf("%s is taken for a baseline, with %d changes", what, changes.Count)
+		if known, err := archive.ReadBaseline(bytes.NewReader(data)); err == nil {
+			t.Errorf("%s is taken for a baseline of %d files", what, len(known))
 		}
 	}
 	for length := range len(whole) - 1 { // without its last newline it is whole
@@ -45,10 +61,7 @@ func TestF24_ADamagedBaselineIsNeverTakenForAWholeOne(t *testing.T) {
 }
 
 func TestF24_ALaterVersionOfABaselineIsNamed(t *testing.T) {
-	root, err := os.OpenRoot(tree(t))
-	must(t, err)
-	defer func() { _ = root.Close() }()
-	_, err = archive.Compare(t.Context(), root, strings.NewReader("claude-bottle baseline 7\nwhatever\n"))
+	_, err := archive.ReadBaseline(strings.NewReader("claude-bottle baseline 7\nwhatever\n"))
 	if err == nil || !strings.Contains(err.Error(), "version 7, known is 2") {
 		t.Errorf("it says: %v", err)
 	}
@@ -56,21 +69,14 @@ func TestF24_ALaterVersionOfABaselineIsNamed(t *testing.T) {
 
 func TestABaselineOfAnEmptyTreeIsOne(t *testing.T) {
 	path := t.TempDir()
-	root, err := os.OpenRoot(path)
-	must(t, err)
-	defer func() { _ = root.Close() }()
-	var written bytes.Buffer
-	must(t, archive.WriteBaseline(t.Context(), &written, root))
-	changes, err := archive.Compare(t.Context(), root, bytes.NewReader(written.Bytes()))
-	must(t, err)
-	if changes.Count != 0 {
-		t.Errorf("an empty tree differs by %v", changes.Paths)
+	root := rootOf(t, path)
+	baseline := written(t, root)
+	if paths := differs(t, root, baseline); len(paths) != 0 {
+		t.Errorf("an empty tree differs by %v", paths)
 	}
 	must(t, os.WriteFile(filepath.Join(path, "new"), nil, 0o600))
-	changes, err = archive.Compare(t.Context(), root, bytes.NewReader(written.Bytes()))
-	must(t, err)
-	if changes.Count != 1 {
-		t.Errorf("one file more is %d changes", changes.Count)
+	if paths := differs(t, root, baseline); !slices.Equal(paths, []string{"new"}) {
+		t.Errorf("with one file more it differs by %v", paths)
 	}
 }
 

@@ -28,11 +28,6 @@ type Caps struct {
 	Held int64
 }
 
-// HomeCaps suit what comes from a bottle: larger than any work that is meant.
-func HomeCaps() Caps {
-	return Caps{Bytes: 256 << 30, Entries: 5_000_000, Depth: 256, Name: 4096, Held: 32 << 20}
-}
-
 // CopyCaps are for what a user copies.
 func CopyCaps(bytes int64, entries int) Caps {
 	return Caps{Bytes: bytes, Entries: entries, Depth: maxDepth, Name: 4096, Held: 32 << 20}

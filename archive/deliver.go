@@ -65,7 +65,7 @@ func Deliver(ctx context.Context, r io.Reader, to Delivery) (_ Summary, err erro
 	if err := e.run(ctx, r); err != nil {
 		return e.summary, fmt.Errorf("%s: %w", at.dir.Name(), KindOf(err))
 	}
-	_, what, err := waiting.result(e)
+	what, err := waiting.result(e)
 	if err == nil && to.Flush {
 		err = unix.Syncfs(int(waiting.tree.Fd()))
 	}

@@ -46,7 +46,7 @@ var ErrUnsafe = errors.New("the stream names a path outside its directory")
 // sticky bits, owners and extended attributes are not. No symbolic link is
 // followed: a path that leads through one, or out of dir, ends the extraction
 // with ErrUnsafe or the kernel's ELOOP or ENOTDIR. What was unpacked until an
-// error stays; ExtractNew leaves nothing. The end of ctx ends it, also while r
+// error stays; Deliver leaves nothing. The end of ctx ends it, also while r
 // stalls: the read that is under way ends when the caller closes r.
 func Extract(ctx context.Context, dir *os.File, r io.Reader, options Options) (Summary, error) {
 	e := newExtractor(dir, options)
@@ -93,8 +93,7 @@ type extractor struct {
 	entries     int   // of any kind, also what is left out
 	passed      int64 // bytes of files that are left out
 	umask       uint32
-	owned       bool      // what is made belongs to the right user from the start
-	root        *finished // what the stream says of dir itself
+	owned       bool // what is made belongs to the right user from the start
 	// single says that all lies below one name, which is only.
 	single bool
 	only   string
@@ -162,8 +161,7 @@ func (e *extractor) admit(header *tar.Header) ([]string, error) {
 		if header.Typeflag != tar.TypeDir {
 			return nil, ErrUnsafe // it would take the place of the directory
 		}
-		e.root = &finished{mode: mode(header), time: timespec(header)}
-		return nil, nil
+		return nil, nil // it is there, and stays as it is
 	}
 	if e.single && e.only == "" {
 		e.only = strings.Clone(parts[0])

@@ -29,14 +29,14 @@ func small() archive.Options {
 }
 
 func FuzzExtract(f *testing.F) {
-	var stream bytes.Buffer
-	if err := archive.Pack(f.Context(), &stream, open(f, tree(f)), archive.PackOptions{}); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(stream.Bytes()[:20<<10])
-	for _, h := range hostileStreams() {
-		if data := h.bytes(f, "/canary"); len(data) < 64<<10 {
-			f.Add(data)
+	for _, prefix := range []string{"", "top/"} {
+		var stream bytes.Buffer
+		must(f, archive.Pack(f.Context(), &stream, open(f, tree(f)), archive.PackOptions{Prefix: prefix}))
+		f.Add(stream.Bytes()[:20<<10])
+		for _, h := range hostileStreams() {
+			if data := h.bytes(f, prefix, "/canary"); len(data) < 64<<10 {
+				f.Add(data)
+			}
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -49,15 +49,17 @@ func FuzzExtract(f *testing.F) {
 		if got := names(t, parent); !slices.Equal(got, []string{"inside"}) {
 			t.Errorf("T13: there is %v", got)
 		}
-		for _, single := range []bool{false, true} {
-			_, err := archive.ExtractNew(t.Context(), open(t, parent), "new", bytes.NewReader(data), archive.NewOptions{Options: small(), Single: single})
-			if err == nil {
-				checkHome(t, filepath.Join(parent, "new"))
-				must(t, os.RemoveAll(filepath.Join(parent, "new")))
-			}
-			if got := names(t, parent); !slices.Equal(got, []string{"inside"}) {
-				t.Errorf("T13: there is %v after %v", got, err)
-			}
+		_, err := deliver(t.Context(), parent, "new", bytes.NewReader(data), small())
+		if err == nil {
+			checkHome(t, filepath.Join(parent, "new"))
+			must(t, os.RemoveAll(filepath.Join(parent, "new")))
+		}
+		if got := names(t, parent); !slices.Equal(got, []string{"inside"}) {
+			t.Errorf("T13: there is %v after %v", got, err)
+		}
+		var sifted bytes.Buffer
+		if _, err := sift(t.Context(), &sifted, "new", bytes.NewReader(data), small()); err == nil {
+			checkSifted(t, "new", sifted.Bytes())
 		}
 	})
 }

@@ -57,7 +57,7 @@ func zeroFilled(t *testing.T, size int64) (stream []byte, behind int) {
 
 func TestALargeFileThatIsLeftOutEndsNothing(t *testing.T) {
 	const size = 5 << 20
-	for name, take := range takers(t, archive.HomeCaps()) {
+	for name, take := range takers(t, home().Caps) {
 		if err := take(tarOf(t, dirHeader("d"), dirHeader("d/.git"), fileHeader("d/.git/pack", size), fileHeader("d/file", 3))); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -66,7 +66,7 @@ func TestALargeFileThatIsLeftOutEndsNothing(t *testing.T) {
 
 func TestF26_ACutBehindZerosThatAreLeftOutIsNoEnd(t *testing.T) {
 	stream, behind := zeroFilled(t, 5<<20)
-	for name, take := range takers(t, archive.HomeCaps()) {
+	for name, take := range takers(t, home().Caps) {
 		if err := take(bytes.NewReader(stream)); err != nil {
 			t.Errorf("%s: the whole stream: %v", name, err)
 		}
@@ -79,7 +79,7 @@ func TestF26_ACutBehindZerosThatAreLeftOutIsNoEnd(t *testing.T) {
 }
 
 func TestT15_WhatIsLeftOutCountsForTheCap(t *testing.T) {
-	caps := archive.HomeCaps()
+	caps := home().Caps
 	caps.Bytes = 6 << 20
 	for name, take := range takers(t, caps) {
 		stream := tarOf(t, dirHeader("d"), dirHeader("d/.git"), fileHeader("d/.git/one", 5<<20), fileHeader("d/.git/two", 5<<20))

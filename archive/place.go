@@ -1,63 +1,92 @@
 package archive
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 
-	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
-// place moves what was staged to its name, in one step, and sees to it that a
-// crash of the host doesn't undo it. What had the name is in the stage then.
-func place(from *os.File, what string, parent *os.File, name string, replace bool) error {
-	old, fresh := int(from.Fd()), int(parent.Fd())
+// move renames, to a name that is free, or in exchange for what has it.
+func move(from *os.File, what string, to *os.File, name string, exchange bool) error {
 	flags := uint(unix.RENAME_NOREPLACE)
-	if replace {
-		taken, err := exists(parent, name)
-		if err != nil {
-			return err
-		}
-		if taken {
-			flags = unix.RENAME_EXCHANGE
-		}
+	if exchange {
+		flags = unix.RENAME_EXCHANGE
 	}
-	err := unix.Renameat2(old, what, fresh, name, flags)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
-		err = placePlainly(from, what, parent, name, flags == unix.RENAME_EXCHANGE)
-	}
+	err := unix.Renameat2(int(from.Fd()), what, int(to.Fd()), name, flags)
 	switch {
-	case errors.Is(err, unix.EEXIST):
-		return fmt.Errorf("%w: %w", errdefs.ErrAlreadyExists, err)
-	case errors.Is(err, unix.ENOENT) && replace:
-		return fmt.Errorf("what was to be replaced is gone, try again: %w", err)
-	case err != nil:
+	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS):
+		if exchange {
+			return exchangePlainly(unix.Renameat, from, what, to, name)
+		}
+		return placePlainly(from, what, to, name)
+	case errors.Is(err, unix.EACCES) && !exchange:
+		return moveReadOnly(from, what, to, name)
+	default:
 		return err
 	}
-	if err := fsync(fresh); err != nil {
-		return errors.Join(err, unix.Renameat2(fresh, name, old, what, flags))
+}
+
+// errStuck says that a move has failed half-way and could not be undone.
+var errStuck = errors.New("it could not be put back")
+
+// renamer is unix.Renameat.
+type renamer func(fromDir int, from string, toDir int, to string) error
+
+// exchangePlainly is for file systems whose rename can't exchange: for a moment the
+// name is free.
+func exchangePlainly(rename renamer, from *os.File, what string, to *os.File, name string) error {
+	const aside = ".claude-bottle-exchanged"
+	old, fresh := int(from.Fd()), int(to.Fd())
+	if err := rename(fresh, name, old, aside); err != nil {
+		return err
 	}
-	return nil
+	err := rename(old, what, fresh, name)
+	if err == nil {
+		if err = rename(old, aside, old, what); err == nil {
+			return nil
+		}
+		if undoErr := rename(fresh, name, old, what); undoErr != nil {
+			return errors.Join(err, undoErr, errStuck)
+		}
+	}
+	if undoErr := rename(old, aside, fresh, name); undoErr != nil {
+		return errors.Join(err, undoErr, errStuck)
+	}
+	return err
+}
+
+// moveReadOnly moves a directory that its own mode keeps where it is, for who is not
+// root.
+func moveReadOnly(from *os.File, what string, to *os.File, name string) error {
+	dir, err := openDirectory(from, what)
+	if err != nil {
+		return unix.EACCES
+	}
+	defer func() { _ = dir.Close() }()
+	info, err := dir.Stat()
+	if err != nil {
+		return err
+	}
+	if err := dir.Chmod(info.Mode().Perm() | 0o200); err != nil {
+		return err
+	}
+	moveErr := unix.Renameat2(int(from.Fd()), what, int(to.Fd()), name, unix.RENAME_NOREPLACE)
+	err = errors.Join(moveErr, dir.Chmod(info.Mode().Perm()))
+	if err == nil || moveErr != nil {
+		return err
+	}
+	if backErr := unix.Renameat2(int(to.Fd()), name, int(from.Fd()), what, unix.RENAME_NOREPLACE); backErr != nil {
+		return errors.Join(err, backErr, errStuck)
+	}
+	return err
 }
 
 // placePlainly is for file systems whose rename knows no flags. A new name is
 // claimed by an empty file or directory first, so that nothing is replaced that
-// came just now. What is replaced goes aside for a moment.
-func placePlainly(from *os.File, what string, parent *os.File, name string, replace bool) error {
+// came just now.
+func placePlainly(from *os.File, what string, parent *os.File, name string) error {
 	old, fresh := int(from.Fd()), int(parent.Fd())
-	if replace {
-		const aside = ".replaced"
-		if err := unix.Renameat(fresh, name, old, aside); err != nil {
-			return err
-		}
-		if err := unix.Renameat(old, what, fresh, name); err != nil {
-			return errors.Join(err, unix.Renameat(old, aside, fresh, name))
-		}
-		return nil
-	}
 	var stat unix.Stat_t
 	if err := unix.Fstatat(old, what, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
@@ -79,75 +108,4 @@ func placePlainly(from *os.File, what string, parent *os.File, name string, repl
 		return errors.Join(err, unix.Unlinkat(fresh, name, directory))
 	}
 	return nil
-}
-
-// fewFiles are flushed one by one: the whole file system may have much to write
-// that is not ours.
-const fewFiles = 100
-
-// flush brings a tree to the disk.
-func flush(ctx context.Context, dir *os.File, files int) error {
-	if files > fewFiles {
-		return unix.Syncfs(int(dir.Fd()))
-	}
-	err := Walk(ctx, dir, func(entry Entry) error {
-		if !entry.IsDir() && entry.Kind() != unix.S_IFREG {
-			return nil
-		}
-		fd, err := openat(entry.parent, entry.name, unix.O_RDONLY)
-		if err != nil {
-			return err
-		}
-		err = fsync(fd)
-		_ = unix.Close(fd)
-		return err
-	})
-	switch {
-	case errors.Is(err, unix.EACCES): // ours, but closed to us by its mode
-		return unix.Syncfs(int(dir.Fd()))
-	case err != nil:
-		return fmt.Errorf("flush to the disk: %w", err)
-	}
-	return fsync(int(dir.Fd()))
-}
-
-// fsync takes it that some file systems know no such thing of a directory.
-func fsync(fd int) error {
-	if err := unix.Fsync(fd); err != nil && !errors.Is(err, unix.EINVAL) {
-		return fmt.Errorf("flush to the disk: %w", err)
-	}
-	return nil
-}
-
-// removeTree removes a file, or a directory with all that it holds, and follows
-// no link.
-func removeTree(parent int, name string) error {
-	err := unix.Unlinkat(parent, name, 0)
-	if err == nil || errors.Is(err, unix.ENOENT) {
-		return nil
-	}
-	if !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
-		return err
-	}
-	fd, err := openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return err
-	}
-	dir := os.NewFile(uintptr(fd), name)
-	defer func() { _ = dir.Close() }()
-	_ = unix.Fchmod(fd, 0o700) // one that may not be written holds its files fast
-	for {
-		names, err := dir.Readdirnames(1000)
-		for _, below := range names {
-			if err := removeTree(fd, below); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return unix.Unlinkat(parent, name, unix.AT_REMOVEDIR)
-		}
-		if err != nil {
-			return err
-		}
-	}
 }

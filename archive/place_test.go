@@ -9,32 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestPlacesWithoutFlagsReplaceNothingThatIsNotMeant goes the way of file systems
-// whose rename can neither refuse nor exchange.
-func TestPlacesWithoutFlagsReplaceNothingThatIsNotMeant(t *testing.T) {
-	open := func(path string) *os.File {
-		dir, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = dir.Close() })
-		return dir
-	}
+// TestPlacesWithoutFlagsReplaceNothing goes the way of file systems whose rename
+// can't refuse.
+func TestPlacesWithoutFlagsReplaceNothing(t *testing.T) {
 	for name, test := range map[string]struct {
-		make    func(path string) error
-		there   bool
-		replace bool
-		fails   error
+		make  func(path string) error
+		there bool
+		fails error
 	}{
-		"new file":           {make: fileOf("new")},
-		"new directory":      {make: treeOf("new")},
-		"file in the way":    {make: fileOf("new"), there: true, fails: unix.EEXIST},
-		"directory":          {make: treeOf("new"), there: true, fails: unix.EEXIST},
-		"replaces":           {make: fileOf("new"), there: true, replace: true},
-		"replaces by a tree": {make: treeOf("new"), there: true, replace: true},
-		"nothing to replace": {make: fileOf("new"), replace: true, fails: unix.ENOENT},
-		"nothing was staged": {make: func(string) error { return nil }, fails: unix.ENOENT},
-		"nothing by which":   {make: func(string) error { return nil }, there: true, replace: true, fails: unix.ENOENT},
+		"new file":            {make: fileOf("new")},
+		"new directory":       {make: treeOf("new")},
+		"file in the way":     {make: fileOf("new"), there: true, fails: unix.EEXIST},
+		"directory":           {make: treeOf("new"), there: true, fails: unix.EEXIST},
+		"nothing was staged":  {make: func(string) error { return nil }, fails: unix.ENOENT},
+		"nothing, and a file": {make: func(string) error { return nil }, there: true, fails: unix.ENOENT},
 	} {
 		t.Run(name, func(t *testing.T) {
 			from, parent := t.TempDir(), t.TempDir()
@@ -46,7 +34,7 @@ func TestPlacesWithoutFlagsReplaceNothingThatIsNotMeant(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := placePlainly(open(from), "what", open(parent), "it", test.replace); !errors.Is(err, test.fails) {
+			if err := placePlainly(open(t, from), "what", open(t, parent), "it"); !errors.Is(err, test.fails) {
 				t.Fatalf("error is %v, wanted is %v", err, test.fails)
 			}
 			want := ""

@@ -19,7 +19,6 @@ import (
 type Files interface {
 	Stat(name string) (fs.FileInfo, error)
 	OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error)
-	OpenRoot(name string) (*os.Root, error)
 }
 
 // OwnFiles are those that this process sees.
@@ -37,9 +36,6 @@ func (OwnFiles) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
 func (OwnFiles) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
 	return os.OpenFile(name, flag, mode)
 }
-
-// OpenRoot implements Files.
-func (OwnFiles) OpenRoot(name string) (*os.Root, error) { return os.OpenRoot(name) }
 
 // PackPath writes the file or the directory of that path as a tar stream with one
 // name at the top, mostly the last of the path. A link that has the path is followed;

@@ -144,9 +144,11 @@ func (b *bottle) unsaved() []string {
 	root, err := os.OpenRoot(b.work.Place(backend.PlaceWorkspace))
 	must(b.T, err)
 	defer func() { _ = root.Close() }()
-	changes, err := archive.Compare(b.Context(), root, file)
+	known, err := archive.ReadBaseline(file)
 	must(b.T, err)
-	return changes.Paths
+	var paths []string
+	must(b.T, archive.Differ(b.Context(), root, known, func(path string) { paths = append(paths, path) }))
+	return paths
 }
 
 func TestAConflictWritesNothing(t *testing.T) {

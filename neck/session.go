@@ -20,6 +20,8 @@ type SessionRequest struct {
 	// TTY gives the command a terminal of its own, of this size.
 	TTY  bool `json:"tty"`
 	Size Size `json:"size"`
+	// NoInput has the command find the end of its input at once.
+	NoInput bool `json:"noInput,omitempty"`
 	// Keep names a session that goes on without a client: others attach to it by
 	// that name, and its end is remembered. "" is one that ends with its client.
 	Keep string `json:"keep,omitempty"`

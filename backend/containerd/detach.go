@@ -32,7 +32,7 @@ func (b *bottle) Begin(ctx context.Context, argv []string, tty bool) error {
 	if err != nil {
 		return err
 	}
-	request := &neck.SessionRequest{Argv: argv, Env: b.env, Dir: backend.WorkspacePath, TTY: tty}
+	request := &neck.SessionRequest{Argv: argv, Env: b.env, Dir: backend.WorkspacePath, TTY: tty, NoInput: !tty}
 	if err := b.supervisor.Begin(ctx, request); err != nil {
 		_, err = b.notRun(ctx, argv[0], err)
 		return err

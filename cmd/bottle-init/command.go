@@ -55,6 +55,9 @@ func (b *bottle) startCommand(request *neck.SessionRequest, stdout, stderr io.Wr
 		return nil, fmt.Errorf("start %s: %w", request.Argv[0], err)
 	}
 	c.pid = process.Process.Pid
+	if request.NoInput && !request.TTY {
+		_ = c.input.Close()
+	}
 	for from, to := range outputs {
 		c.copies.Go(func() { _, _ = io.Copy(to, c.noting(from)) })
 	}

@@ -10,7 +10,7 @@ import (
 
 // signals decides what a signal means: up to claude it ends the start; once
 // claude runs, INT and QUIT are claude's own, while TERM and HUP still end the
-// bottle.
+// session.
 type signals struct {
 	in      chan os.Signal
 	out     chan os.Signal

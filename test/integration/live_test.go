@@ -116,7 +116,7 @@ func TestF5_ATerminalThatHangsUpLeavesTheBottle(t *testing.T) {
 // TestAHeadlessBottleSaysAllInItsLog: without a terminal of its own, its errors apart.
 func TestAHeadlessBottleSaysAllInItsLog(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
-		does(u, `test -t 1 && echo on a terminal; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo $i; done; echo aside >&2; echo work > /workspace/work`)
+		does(u, `test -t 1 && echo on a terminal; cat; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo $i; done; echo aside >&2; echo work > /workspace/work`)
 		u.Run("start", "tester", "--yes", "--quiet", "--detach", "--runtime", runtime, "--", "-p", "count").Want(t, 0)
 		followed := u.Run("logs", "tester", "--follow").Want(t, 0)
 		var want strings.Builder
