@@ -1,6 +1,9 @@
 package backend
 
-import "context"
+import (
+	"context"
+	"net"
+)
 
 // Opener is a Backend whose bottles can be reached by clients that did not launch
 // them.
@@ -17,6 +20,8 @@ type Live interface {
 	// ExecClaude's. A bottle whose claude was started on no terminal of its own, and
 	// not detached, has no session to attach to: a NotFound error.
 	Attach(ctx context.Context, options AttachOptions, terminal Terminal) (exitCode int, err error)
+	// Forward connects to a TCP port of the loopback inside. The caller closes it.
+	Forward(ctx context.Context, port uint16) (net.Conn, error)
 	// Halt ends claude, and returns when the bottle has been taken down to what is kept
 	// of it, or ctx has ended.
 	Halt(ctx context.Context) error

@@ -28,7 +28,8 @@ const (
 	KindUnpack  Kind = "unpack"  // to inside: a tar stream becomes files
 	KindList    Kind = "list"    // to inside: what the root file system holds
 
-	KindAttach Kind = "attach" // to inside: a client of a session that is kept
+	KindAttach  Kind = "attach"  // to inside: a client of a session that is kept
+	KindForward Kind = "forward" // to inside: a connection to a port of the loopback
 
 	KindSSHAgent Kind = "ssh-agent" // from inside: a connection to the SSH agent
 )

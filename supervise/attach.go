@@ -54,3 +54,8 @@ func (c *Client) Halt(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Forward connects to a port of the bottle's loopback. The caller closes the stream.
+func (c *Client) Forward(ctx context.Context, port uint16) (neck.Stream, error) {
+	return c.conn.Open(ctx, neck.Request{Kind: neck.KindForward, Port: port})
+}

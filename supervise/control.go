@@ -90,7 +90,7 @@ func (s *supervisor) fromClient(ctx context.Context, request neck.Request, strea
 		err = s.detach(ctx, stream)
 	case kindHalt:
 		err = s.halt(ctx, stream)
-	case neck.KindSession, neck.KindAttach, neck.KindPack, neck.KindUnpack, neck.KindList:
+	case neck.KindSession, neck.KindAttach, neck.KindForward, neck.KindPack, neck.KindUnpack, neck.KindList:
 		err = s.session(ctx, request, stream)
 	case kindFollow:
 		err = s.follow(ctx, stream)

@@ -86,6 +86,8 @@ func (b *bottle) fromHost(ctx context.Context, request neck.Request, stream neck
 		b.files(ctx, request, stream)
 	case neck.KindSession:
 		b.session(ctx, request.Session, stream)
+	case neck.KindForward:
+		forward(ctx, request.Port, stream)
 	case neck.KindAttach:
 		b.attach(ctx, request.Attach, stream)
 	default:
