@@ -32,6 +32,12 @@ type HostOptions struct {
 	Names Names
 	// Handle answers the streams that the bottle opens.
 	Handle Handler
+	// Token is what the bottle presents already, to a host end that takes another's
+	// place; nil is a bottle that has yet to come. It has 32 bytes.
+	Token []byte
+	// Issued hears the token before the bottle does; an error refuses the bottle. Nil
+	// is nobody who wants to know.
+	Issued func(token []byte) error
 }
 
 // Host is the host end of a bottle's neck. It outlives the connections: one at a
@@ -54,7 +60,7 @@ type Host struct {
 
 // NewHost returns a host end that waits for its bottle.
 func NewHost(options HostOptions) *Host {
-	return &Host{options: options, changed: make(chan struct{}), ready: make(chan struct{})}
+	return &Host{options: options, token: options.Token, changed: make(chan struct{}), ready: make(chan struct{})}
 }
 
 // Ready is closed when the neck has opened for the first time.
@@ -137,6 +143,11 @@ func (h *Host) admit(presented []byte, opened *lines) (_ []byte, err error) {
 		token := make([]byte, tokenSize)
 		if _, err := rand.Read(token); err != nil {
 			return nil, fmt.Errorf("make token: %w", err)
+		}
+		if h.options.Issued != nil {
+			if err := h.options.Issued(token); err != nil {
+				return nil, fmt.Errorf("note token: %w", err)
+			}
 		}
 		h.token = token
 		return token, nil

@@ -81,6 +81,7 @@ func (s *supervisor) change(ctx context.Context, request neck.Request, say func(
 		return Changed{}, err
 	}
 	s.policy.note(request.Kind, request.Host)
+	s.noteChange(ctx, Change{Kind: request.Kind, Entry: request.Host})
 	return Changed{Cut: s.applied(ctx)}, nil
 }
 

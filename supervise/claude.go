@@ -53,7 +53,14 @@ type begin struct {
 	answer  chan error
 }
 
-func newClaude() *claude { return &claude{begins: make(chan begin, 1), signals: make(chan string, 1)} }
+// newClaude is one that has yet to begin, or goes on under another supervisor.
+func newClaude(again *Again) *claude {
+	c := &claude{begins: make(chan begin, 1), signals: make(chan string, 1)}
+	if again != nil {
+		c.begun, c.detached, c.outcome.Started = true, true, again.Started
+	}
+	return c
+}
 
 // isDetached says that the bottle lives on without its launcher.
 func (c *claude) isDetached() bool {
@@ -95,23 +102,28 @@ func (s *supervisor) begin(ctx context.Context, request neck.Request, stream nec
 
 // keepClaude follows the session, when it is begun, to its end.
 func (s *supervisor) keepClaude(ctx context.Context) {
-	select {
-	case wish := <-s.claude.begins:
-		status, err := s.followClaude(ctx, wish)
-		if ctx.Err() != nil {
-			return // the bottle is going
+	wish := begin{answer: make(chan error, 1)}
+	if s.config.Again == nil {
+		select {
+		case wish = <-s.claude.begins:
+		case <-ctx.Done():
+			return
 		}
-		if err != nil {
-			log.G(ctx).WithError(err).Warn("follow claude")
-		}
-		s.claude.ended(status, err)
-		s.endIfOver()
-	case <-ctx.Done():
 	}
+	status, err := s.followClaude(ctx, wish)
+	if ctx.Err() != nil {
+		return // the bottle is going
+	}
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("follow claude")
+	}
+	s.claude.ended(status, err)
+	s.endIfOver()
 }
 
 // followClaude starts the session, answers the wish, and writes down what is said. A
-// neck that was cut opens again, and it goes on from there.
+// neck that was cut opens again, and it goes on from there; so does one whose last
+// supervisor has died.
 func (s *supervisor) followClaude(ctx context.Context, wish begin) (neck.ExitStatus, error) {
 	once := sync.OnceFunc(func() { s.claude.starts(); wish.answer <- nil })
 	failed := func(err error) (neck.ExitStatus, error) {
@@ -121,17 +133,23 @@ func (s *supervisor) followClaude(ctx context.Context, wish begin) (neck.ExitSta
 		}
 		return neck.ExitStatus{}, err
 	}
-	said, err := openSessionLog(s.config.State)
+	said, err := openSessionLog(s.config.State, s.config.Again != nil)
 	if err != nil {
 		return failed(err)
 	}
 	defer said.close()
-	var had int64
+	had := said.offset
 	terminal := neck.SessionIO{
 		Out: said.outlet("stdout"), Err: said.outlet("stderr"), Signals: s.claude.signals, Had: &had,
 		Position: func(at neck.Position) { said.goesOn(at); once() },
 	}
+	goOn := func() neck.Request {
+		return neck.Request{Kind: neck.KindAttach, Attach: &neck.AttachRequest{Name: keptSession, From: had, Lossless: true}}
+	}
 	request := neck.Request{Kind: neck.KindSession, Session: &wish.request}
+	if s.config.Again != nil {
+		request = goOn()
+	}
 	for {
 		waiting, cancel := context.WithTimeout(ctx, relinkWait)
 		stream, err := s.host.Open(waiting, request)
@@ -146,14 +164,16 @@ func (s *supervisor) followClaude(ctx context.Context, wish begin) (neck.ExitSta
 			}
 			return status, nil
 		}
-		request = neck.Request{Kind: neck.KindAttach, Attach: &neck.AttachRequest{Name: keptSession, From: had, Lossless: true}}
+		request = goOn()
 	}
 }
 
 func (c *claude) starts() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.outcome.Started = time.Now().UTC()
+	if c.outcome.Started.IsZero() {
+		c.outcome.Started = time.Now().UTC()
+	}
 }
 
 // ended notes how the session has ended.
@@ -177,10 +197,11 @@ func (c *claude) ended(status neck.ExitStatus, err error) {
 const lostCode = 137
 
 // detach has the bottle live on without its launcher.
-func (s *supervisor) detach(stream neck.Stream) error {
+func (s *supervisor) detach(ctx context.Context, stream neck.Stream) error {
 	s.claude.mu.Lock()
 	s.claude.detached = true
 	s.claude.mu.Unlock()
+	s.noteAgain(ctx)
 	err := errors.Join(stream.Accept(), stream.Close())
 	s.endIfOver()
 	return err

@@ -14,8 +14,9 @@ import (
 // maxConfig bounds the configuration that a supervisor reads, in bytes.
 const maxConfig = 4 << 20
 
-// Config is what a supervisor is started with. It travels over a pipe and is
-// never written down, for it holds the credential.
+// Config is what a supervisor is started with. It travels over a pipe, for it holds
+// the credential. That of a detached bottle lies in its run directory, too, where that
+// is in memory: see again.
 type Config struct {
 	// ID is the bottle's id, Run and State are its directories.
 	ID    string `json:"id"`
@@ -42,6 +43,8 @@ type Config struct {
 	Discard bool `json:"discard"`
 	// Backend is what the backend needs to open the bottle's Sandbox.
 	Backend json.RawMessage `json:"backend"`
+	// Again is set for a supervisor that takes the place of one that died.
+	Again *Again `json:"again,omitempty"`
 }
 
 // ReadConfig reads what Start wrote.

@@ -87,7 +87,7 @@ func (s *supervisor) fromClient(ctx context.Context, request neck.Request, strea
 	case kindBegin:
 		err = s.begin(ctx, request, stream)
 	case kindDetach:
-		err = s.detach(stream)
+		err = s.detach(ctx, stream)
 	case kindHalt:
 		err = s.halt(ctx, stream)
 	case neck.KindSession, neck.KindAttach, neck.KindForward, neck.KindPack, neck.KindUnpack, neck.KindList:

@@ -36,6 +36,7 @@ type supervisor struct {
 	host   *neck.Host
 	policy *gate
 	claude *claude
+	again  *againNotes
 	// renaming is held from making a table of names until PID 1 has it.
 	renaming sync.Mutex
 
@@ -52,7 +53,7 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 	if err := Harden(); err != nil {
 		return err
 	}
-	s := &supervisor{config: config, claude: newClaude(), wanted: make(chan struct{}), gone: make(chan struct{})}
+	s := &supervisor{config: config, claude: newClaude(config.Again), again: newAgainNotes(config), wanted: make(chan struct{}), gone: make(chan struct{})}
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	served, err := s.serve(serving, inherited.Launcher)
@@ -116,7 +117,10 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 	if s.policy, err = newGate(s.config); err != nil {
 		return nil, err
 	}
-	s.host = neck.NewHost(neck.HostOptions{Names: s.policy.names(), Handle: s.fromBottle})
+	if err := s.policy.repeat(s.config.Again.changes()); err != nil {
+		return nil, err
+	}
+	s.host = neck.NewHost(neck.HostOptions{Names: s.policy.names(), Handle: s.fromBottle, Token: s.config.Again.token(), Issued: s.issued})
 	neckListener, err := listen(s.config.neckSocket(), s.config.UID)
 	if err != nil {
 		return nil, err
@@ -163,6 +167,10 @@ func listen(path string, uid int) (*net.UnixListener, error) {
 	}
 	defer func() { _ = dir.Close() }()
 	short := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path))
+	// The one of a supervisor that died answers nobody.
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)

@@ -45,8 +45,19 @@ type sessionLog struct {
 	failed bool
 }
 
-func openSessionLog(state string) (*sessionLog, error) {
+// openSessionLog goes on with the log that is there. With again the session goes on,
+// too: its offset is where the log ends.
+func openSessionLog(state string, again bool) (*sessionLog, error) {
 	l := &sessionLog{path: filepath.Join(state, backend.StateLog)}
+	if again {
+		err := ReadSessionLog(state, func(piece Said) error {
+			l.offset = piece.Offset
+			return nil
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
 	return l, l.open()
 }
 

@@ -40,6 +40,12 @@ func (b *Backend) planOne(ctx context.Context, where places, plan *backend.Clean
 	if alive {
 		return nil
 	}
+	if can, err := b.canRevive(ctx, where); err != nil || can {
+		if can {
+			keep(where.state, 0, "its supervisor died, claude goes on in it: `claude-bottle attach "+where.id.Name+"` starts the supervisor again, `stop` ends both")
+		}
+		return err
+	}
 	s, err := b.observe(ctx, where, false)
 	if errdefs.IsFailedPrecondition(err) {
 		keep(where.state, 0, err.Error())

@@ -34,6 +34,9 @@ func (b *Backend) takeDead(ctx context.Context, id backend.ID) error {
 		return err
 	}
 	defer taken.release()
+	if err := b.noteLost(ctx, where); err != nil {
+		return err
+	}
 	return b.Down(ctx, id, false)
 }
 

@@ -19,7 +19,8 @@ import (
 )
 
 // Find finds a bottle by its name or its handle, running or kept. One that is dead
-// is taken down to what is kept of it, and one that is going is waited for.
+// is taken down to what is kept of it, and one that is going is waited for. The
+// supervisor of a detached one is started again when it has died.
 func (b *Backend) Find(ctx context.Context, name string) (*backend.Work, error) {
 	base, suffix := split(name)
 	exact := suffix != ""
@@ -38,6 +39,9 @@ func (b *Backend) Find(ctx context.Context, name string) (*backend.Work, error) 
 		if err == nil && (!exact || id.Suffix == suffix) {
 			if b.answers(ctx, record, id) {
 				return workOf(b.layout.bottle(id), true)
+			}
+			if err := b.reviveSoon(ctx, record, id); err != nil {
+				return nil, err
 			}
 			switch err := b.makeWay(ctx, base); {
 			case errdefs.IsAlreadyExists(err):

@@ -75,6 +75,8 @@ func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Sta
 		status.Message = "nobody holds it: claude-bottle cleanup removes it"
 	}
 	switch {
+	case !alive && b.goesOn(ctx, record):
+		status.Phase, status.Message = backend.PhaseRunning, "its supervisor died: the next command for it starts it again"
 	case !alive:
 		status.Phase = backend.PhaseDead
 	case record.Labels[backend.LabelWish] == backend.WishGone:

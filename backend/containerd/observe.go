@@ -35,8 +35,22 @@ func (b *Backend) held(record runtime.Record) (bool, error) {
 const dyingTime = 500 * time.Millisecond
 
 // lives is held for who wants the name: a holder that was killed a moment ago is
-// none. One that is going by itself is not waited for here.
+// none, but a bottle that can be held again lives.
 func (b *Backend) lives(ctx context.Context, record runtime.Record) (bool, error) {
+	alive, err := b.waitHolder(ctx, record)
+	if err != nil || alive {
+		return alive, err
+	}
+	id, err := idOf(record)
+	if err != nil {
+		return false, err
+	}
+	return b.revivable(ctx, record, b.layout.bottle(id))
+}
+
+// waitHolder says whether a process holds the bottle that is not just dying. One that
+// is going by itself is not waited for here.
+func (b *Backend) waitHolder(ctx context.Context, record runtime.Record) (bool, error) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for begun := time.Now(); ; {

@@ -166,27 +166,3 @@ func TestStopEndsClaudeAndKeepsItsWork(t *testing.T) {
 		u.Run("rm", "tester", "--discard").Want(t, 0)
 	})
 }
-
-// TestF3_ADetachedBottleWithoutItsSupervisorIsTakenDownToItsWork, as nobody else holds
-// it.
-func TestF3_ADetachedBottleWithoutItsSupervisorIsTakenDownToItsWork(t *testing.T) {
-	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
-		does(u, "echo work > /workspace/work; "+echoes)
-		u.Run("start", "tester", "--yes", "--quiet", "--detach", "--runtime", runtime).Want(t, 0)
-		s := u.OnTerminal("attach", "tester")
-		s.Shows("ready")
-		for _, pid := range u.Supervisors() {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-		if code := s.Ends(); code != 125 {
-			t.Errorf("attach ended with %d: %s", code, s.Text())
-		}
-		bottletest.Eventually(t, "the supervisor ends", func() bool { return len(u.Supervisors()) == 0 })
-		u.Run("cleanup", "--yes").Want(t, 0)
-		if work := u.Work("work"); work != "work\n" {
-			t.Errorf("its work is %q", work)
-		}
-		bottletest.Contains(t, u.Run("logs", "tester").Want(t, 0).Stdout, "ready")
-		u.Run("rm", "tester", "--discard").Want(t, 0)
-	})
-}
