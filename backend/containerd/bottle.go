@@ -86,7 +86,8 @@ func (b *bottle) run(ctx context.Context, request *neck.SessionRequest, terminal
 	if err := b.supervisor.Begin(ctx, request); err != nil {
 		return neck.ExitStatus{}, err
 	}
-	return b.supervisor.Attach(ctx, neck.AttachRequest{}, ends)
+	// As ever, claude waits for the terminal that it was started on.
+	return b.supervisor.Attach(ctx, neck.AttachRequest{Lossless: true}, ends)
 }
 
 // notRun says why claude did not run to its end, and with which code.
