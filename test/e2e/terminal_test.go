@@ -69,7 +69,9 @@ func TestT45OnlyAYesOnATerminalLaunches(t *testing.T) {
 	}
 }
 
-func TestF4SignalsTakeTheBottleDown(t *testing.T) {
+// TestF4_F5_SignalsEndTheSession: TERM takes the bottle down, and a hang-up leaves it to
+// who comes back.
+func TestF4_F5_SignalsEndTheSession(t *testing.T) {
 	for _, runtime := range bottletest.Runtimes() {
 		for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
 			t.Run(runtime+"/"+signal.String(), func(t *testing.T) {
@@ -83,6 +85,12 @@ func TestF4SignalsTakeTheBottleDown(t *testing.T) {
 					t.Errorf("exit code %d, want %d", code, 128+int(signal))
 				}
 				bottletest.Contains(t, s.Text(), "\x1b[?1049l")
+				if signal == syscall.SIGHUP {
+					s = u.OnTerminal("attach", "tester")
+					s.Shows(bottletest.Ready)
+					u.Run("stop", "tester").Want(t, 0)
+					s.Ends()
+				}
 			})
 		}
 	}
