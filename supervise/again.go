@@ -2,7 +2,6 @@ package supervise
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -106,15 +105,7 @@ func writeAgain(config Config) error {
 	if !memory {
 		return fmt.Errorf("write configuration: %s is on a disk, and it holds secrets: %w", config.Run, errdefs.ErrFailedPrecondition)
 	}
-	data, err := json.Marshal(config)
-	if err != nil {
-		return fmt.Errorf("encode configuration: %w", err)
-	}
-	path := filepath.Join(config.Run, AgainFile)
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return fmt.Errorf("write configuration: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := writeNote(filepath.Join(config.Run, AgainFile), config); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	return nil
@@ -164,5 +155,5 @@ func NoteLost(state, message string) error {
 	if _, err := os.Lstat(path); err == nil || !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return writeOutcome(path, backend.Outcome{Finished: time.Now().UTC(), ExitCode: lostCode, Reason: backend.ReasonLost, Message: message})
+	return writeNote(path, backend.Outcome{Finished: time.Now().UTC(), ExitCode: lostCode, Reason: backend.ReasonLost, Message: message})
 }

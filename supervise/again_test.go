@@ -72,7 +72,7 @@ func TestWhatALostBottleEndedWithIsNotWrittenOver(t *testing.T) {
 		want := backend.ReasonLost
 		if known.Reason != "" {
 			want = known.Reason
-			if err := writeOutcome(path, known); err != nil {
+			if err := writeNote(path, known); err != nil {
 				t.Fatal(err)
 			}
 		}

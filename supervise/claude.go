@@ -2,10 +2,8 @@ package supervise
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -133,7 +131,7 @@ func (s *supervisor) followClaude(ctx context.Context, wish begin) (neck.ExitSta
 		}
 		return neck.ExitStatus{}, err
 	}
-	said, err := openSessionLog(s.config.State, s.config.Again != nil)
+	said, err := openSessionLog(ctx, s.config.State, s.config.Again != nil)
 	if err != nil {
 		return failed(err)
 	}
@@ -232,24 +230,9 @@ func (s *supervisor) settle(ctx context.Context) {
 			outcome.Reason = backend.ReasonStopped
 		}
 	}
-	if err := writeOutcome(filepath.Join(s.config.State, backend.StateOutcome), *outcome); err != nil {
+	if err := writeNote(filepath.Join(s.config.State, backend.StateOutcome), *outcome); err != nil {
 		log.G(ctx).WithError(err).Error("note how claude ended")
 	}
-}
-
-// writeOutcome has the whole of it there, or nothing.
-func writeOutcome(path string, outcome backend.Outcome) error {
-	data, err := json.Marshal(outcome)
-	if err != nil {
-		return fmt.Errorf("encode outcome: %w", err)
-	}
-	if err := os.WriteFile(path+".new", append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write outcome: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("write outcome: %w", err)
-	}
-	return nil
 }
 
 // halt ends claude as a user's word, and the bottle with it.

@@ -3,10 +3,8 @@ package supervise
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -84,7 +82,9 @@ func (s *supervisor) prove(ctx context.Context) {
 		Allowed: []string{f.request.Open},
 		Micros:  time.Since(begun).Microseconds(),
 	}
-	f.err = writeProof(filepath.Join(s.config.State, backend.FenceFile), f.proof)
+	if err := writeNote(filepath.Join(s.config.State, backend.FenceFile), f.proof); err != nil {
+		f.err = fmt.Errorf("write proof of the fence: %w", err)
+	}
 }
 
 func (s *supervisor) tryFence(ctx context.Context) error {
@@ -107,17 +107,6 @@ func (f *fence) unseen() error {
 		err = errors.Join(err, errors.New("no request to the gateway arrived here"))
 	}
 	return err
-}
-
-func writeProof(path string, proof backend.Fence) error {
-	data, err := json.Marshal(proof)
-	if err != nil {
-		return fmt.Errorf("encode proof of the fence: %w", err)
-	}
-	if err := os.WriteFile(path, append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write proof of the fence: %w", err)
-	}
-	return nil
 }
 
 // proved returns the proof once there is one.

@@ -45,9 +45,9 @@ type supervisor struct {
 	gone   chan struct{} // closed when it is gone
 }
 
-// Run stays with the bottle until ctx ends, its launcher is gone and it was not
-// detached, claude has ended in one that was, or somebody asks for its end; then it takes the bottle down and returns. When it can't
-// serve the bottle it leaves it to the launcher.
+// Run stays with the bottle until ctx ends, somebody asks for its end, its launcher is
+// gone, or, once it is detached, its claude has ended; then it takes the bottle down and
+// returns. When it can't serve the bottle it leaves it to the launcher.
 func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbox) error {
 	defer func() { _ = inherited.Lock.Close() }()
 	if err := Harden(); err != nil {

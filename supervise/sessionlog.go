@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ type Said struct {
 // hold claude back.
 type sessionLog struct {
 	path   string
+	logger *log.Entry
 	mu     sync.Mutex
 	file   *os.File
 	size   int64
@@ -47,8 +49,8 @@ type sessionLog struct {
 
 // openSessionLog goes on with the log that is there. With again the session goes on,
 // too: its offset is where the log ends.
-func openSessionLog(state string, again bool) (*sessionLog, error) {
-	l := &sessionLog{path: filepath.Join(state, backend.StateLog)}
+func openSessionLog(ctx context.Context, state string, again bool) (*sessionLog, error) {
+	l := &sessionLog{path: filepath.Join(state, backend.StateLog), logger: log.G(ctx)}
 	if again {
 		err := ReadSessionLog(state, func(piece Said) error {
 			l.offset = piece.Offset
@@ -120,7 +122,7 @@ func (l *sessionLog) add(piece Said) {
 		l.size += int64(n)
 	}
 	if err != nil && !l.failed {
-		log.L.WithError(err).Error("write session log")
+		l.logger.WithError(err).Error("write session log")
 	}
 	l.failed = err != nil
 }

@@ -34,7 +34,7 @@ func TestASessionLogGivesBackWhatWasSaid(t *testing.T) {
 	if err := ReadSessionLog(state, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a log: %v", err)
 	}
-	said, err := openSessionLog(state, false)
+	said, err := openSessionLog(t.Context(), state, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestASessionLogGivesBackWhatWasSaid(t *testing.T) {
 	said.goesOn(neck.Position{Offset: 100, Lost: 89})
 	_, _ = io.WriteString(said.outlet("stdout"), "two")
 	said.close()
-	if next, err := openSessionLog(state, true); err != nil || next.offset != 103 {
+	if next, err := openSessionLog(t.Context(), state, true); err != nil || next.offset != 103 {
 		t.Errorf("the next supervisor goes on from %+v: %v", next, err)
 	} else {
 		next.close()
@@ -71,7 +71,7 @@ func TestF24_ASpoiltSessionLogIsReadAsFarAsItGoes(t *testing.T) {
 
 func TestASessionLogIsBounded(t *testing.T) {
 	state := t.TempDir()
-	said, err := openSessionLog(state, false)
+	said, err := openSessionLog(t.Context(), state, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,16 @@ import (
 // asks is a link to a bottle in this process that answers requests for files.
 func asks(t *testing.T) *neck.Conn {
 	t.Helper()
+	host, serve := linked(t, new(bottle))
+	ended := make(chan struct{})
+	go func() { defer close(ended); serve() }()
+	t.Cleanup(func() { _ = host.Close(); <-ended })
+	return host
+}
+
+// linked is a link to a bottle in this process, which serve answers until it is closed.
+func linked(t *testing.T, b *bottle) (host *neck.Conn, serve func()) {
+	t.Helper()
 	near, far := net.Pipe()
 	host, err := neck.Server(near)
 	if err != nil {
@@ -26,13 +36,9 @@ func asks(t *testing.T) *neck.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = guest.Serve(context.WithoutCancel(t.Context()), neck.Bounds{Streams: 8, Request: 1 << 20}, new(bottle).fromHost)
-	}()
-	t.Cleanup(func() { _ = host.Close(); <-ended })
-	return host
+	return host, func() {
+		_ = guest.Serve(context.WithoutCancel(t.Context()), neck.Bounds{Streams: 32, Request: 1 << 20}, b.fromHost)
+	}
 }
 
 // ask makes one request, and returns what comes.

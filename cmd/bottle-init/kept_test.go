@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -38,18 +37,8 @@ func newInside(t *testing.T) *inside {
 // link opens a link, and returns what cuts it.
 func (i *inside) link() (*neck.Conn, func()) {
 	i.Helper()
-	near, far := net.Pipe()
-	host, err := neck.Server(near)
-	if err != nil {
-		i.Fatal(err)
-	}
-	guest, err := neck.Client(far)
-	if err != nil {
-		i.Fatal(err)
-	}
-	i.links.Go(func() {
-		_ = guest.Serve(context.WithoutCancel(i.Context()), neck.Bounds{Streams: 32, Request: 1 << 20}, i.bottle.fromHost)
-	})
+	host, serve := linked(i.T, i.bottle)
+	i.links.Go(serve)
 	cut := sync.OnceFunc(func() { _ = host.Close() })
 	i.Cleanup(cut)
 	return host, cut

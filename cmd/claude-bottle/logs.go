@@ -29,7 +29,8 @@ func (a *application) logsCommand() *cobra.Command {
 		Short: "Show what claude has said in a bottle",
 		Long: `Show what claude has written to its standard output and errors, or to the terminal of its
 own, in a bottle that was started on a terminal or with --detach: while it runs, and for
-as long as something is kept of it. The last 16 MiB at least are there.
+as long as something is kept of it. Of very much, the last is there: the log takes no more
+than 32 MiB of the disk.
 
 What is shown on a terminal passes the same filter as a session does.`,
 		Example: `  claude-bottle logs claude
