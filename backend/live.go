@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"net"
+	"time"
 )
 
 // Opener is a Backend whose bottles can be reached by clients that did not launch
@@ -43,4 +44,35 @@ type Detacher interface {
 	Begin(ctx context.Context, argv []string, tty bool) error
 	// Detach leaves the bottle to its supervisor. Close does nothing after that.
 	Detach(ctx context.Context) error
+}
+
+// Watcher is a Backend that tells when something may have become of a bottle.
+type Watcher interface {
+	// Watch sends the name of a bottle when something may have happened to it. Some of
+	// it may be missed: who listens looks at all of them from time to time. The channel
+	// is closed when ctx has ended, or the daemon can't be listened to any more.
+	Watch(ctx context.Context) (<-chan string, error)
+}
+
+// Reconciler is a Backend that leads what became of a bottle to what was wished for it.
+type Reconciler interface {
+	// Reconcile does what there is to do for the bottle of that name, or for the kept
+	// one with that handle: it starts a supervisor that died again, takes down what
+	// nobody holds, and removes what has outlived its time. There need not be such a
+	// bottle. It asks to be called again after that time; 0 is no wish. One caller at a
+	// time may have a name.
+	Reconcile(ctx context.Context, name string) (again time.Duration, err error)
+}
+
+// Declarer is a Backend whose bottles' declarations can be changed.
+type Declarer interface {
+	// Declare replaces the declaration of a bottle or a kept one. What its supervisor
+	// goes by already stays as it was; a TTL holds at once.
+	Declare(ctx context.Context, name string, declaration Declaration) error
+}
+
+// Historian is a Backend that knows what has happened to a bottle.
+type Historian interface {
+	// Events are what is known, the oldest first.
+	Events(ctx context.Context, name string) ([]Event, error)
 }

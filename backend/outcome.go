@@ -8,6 +8,8 @@ const (
 	ReasonError     = "Error"     // with another code
 	ReasonStopped   = "Stopped"   // by a user
 	ReasonLost      = "Lost"      // the bottle went away under claude
+	ReasonDeadline  = "DeadlineExceeded"
+	ReasonIdle      = "IdleTimeout"
 )
 
 // Outcome is how it went with the claude of a detached bottle. It lies in the state
@@ -18,4 +20,6 @@ type Outcome struct {
 	ExitCode int       `json:"exitCode"`
 	Reason   string    `json:"reason"`
 	Message  string    `json:"message,omitempty"`
+	// Restarts is how often claude was started again before that.
+	Restarts int `json:"restarts,omitempty"`
 }

@@ -44,6 +44,8 @@ type Plan struct {
 	RawTerminal bool `json:"rawTerminal"`
 	// Resume says which kept bottle goes on; nil is a new one.
 	Resume *PlanResume `json:"resume,omitempty"`
+	// Declaration is how long the bottle lives, and what it is found by.
+	Declaration *Declaration `json:"declaration,omitempty"`
 	// Detail is the backend's own: it prints and marshals itself.
 	Detail fmt.Stringer `json:"detail,omitempty"`
 }

@@ -49,6 +49,8 @@ type Spec struct {
 	Discard bool
 	// Resume is the kept bottle that goes on, under Name; nil starts a new one.
 	Resume *Work
+	// Declaration is for a bottle that is to be detached; nil declares nothing.
+	Declaration *Declaration
 	// ClaudeArgs follow claude's own options.
 	ClaudeArgs []string
 	// Lookup reads the host's environment.

@@ -39,6 +39,10 @@ type Status struct {
 	// its claude, once that has ended.
 	Detached bool     `json:"detached,omitempty"`
 	Outcome  *Outcome `json:"outcome,omitempty"`
+	// Declaration is what a user has declared of it; nil for nothing. Restarts is how
+	// often its claude was started again.
+	Declaration *Declaration `json:"declaration,omitempty"`
+	Restarts    int          `json:"restarts,omitempty"`
 	// Fence is the proof that the way out is closed but for what is allowed.
 	Fence *Fence `json:"fence,omitempty"`
 	// Helps is the handle of the bottle whose work a helper bottle is there for.

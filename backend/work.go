@@ -11,15 +11,18 @@ import (
 // Names in the state directory of a bottle, beside its places. All of them belong
 // to the host; no bottle can reach them.
 const (
-	StatePlan     = "plan.json"    // the Plan in its JSON form
-	StateBaseline = "baseline"     // what the workspace held before claude came
-	StateSaved    = "saved"        // what of the workspace is at home by now, in the same form
-	StateBase     = "base"         // contents of what went in
-	StateApply    = "apply"        // where an apply keeps its own
-	StateTips     = "tips"         // object names that the host has, one per line
-	StateOutcome  = "outcome.json" // the Outcome of a detached bottle
-	StateLog      = "session.log"  // what claude has said there, one JSON line a piece
-	StateCommits  = "commits"      // how many commits the bottle has counted beyond those
+	StatePlan     = "plan.json"        // the Plan in its JSON form
+	StateBaseline = "baseline"         // what the workspace held before claude came
+	StateSaved    = "saved"            // what of the workspace is at home by now, in the same form
+	StateBase     = "base"             // contents of what went in
+	StateApply    = "apply"            // where an apply keeps its own
+	StateTips     = "tips"             // object names that the host has, one per line
+	StateDeclared = "declaration.json" // the Declaration that holds
+	StateStarted  = "started.json"     // when claude was started there, and how often again
+	StateEvents   = "events.jsonl"     // what has happened to the bottle, one JSON line an Event
+	StateOutcome  = "outcome.json"     // the Outcome of a detached bottle
+	StateLog      = "session.log"      // what claude has said there, one JSON line a piece
+	StateCommits  = "commits"          // how many commits the bottle has counted beyond those
 
 	// ApplyJournal lies in StateApply while an apply is under way, or was cut.
 	ApplyJournal = "journal.json"
