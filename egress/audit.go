@@ -1,17 +1,13 @@
 package egress
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/claude-bottle/claude-bottle/journal"
 )
 
-// maxAudit bounds the log; when it is full it becomes the older one, of which
-// there is one.
+// maxAudit bounds the log, in bytes.
 const maxAudit = 10 << 20
 
 // Kinds of event.
@@ -46,56 +42,23 @@ type Event struct {
 
 // Audit is a log of what a bottle reached, and of what it was refused.
 type Audit struct {
-	path string
-	mu   sync.Mutex
-	file *os.File
-	size int64
-
+	log      *journal.Log
 	watchers watchers
 }
 
 // OpenAudit opens the log for appending. The caller closes it.
 func OpenAudit(path string) (*Audit, error) {
-	a := &Audit{path: path}
-	if err := a.open(); err != nil {
-		return nil, err
-	}
-	return a, nil
-}
-
-func (a *Audit) open() error {
-	file, err := os.OpenFile(a.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
+	opened, err := journal.Open(path, maxAudit)
 	if err != nil {
-		return fmt.Errorf("open audit log: %w", err)
+		return nil, fmt.Errorf("open audit log: %w", err)
 	}
-	info, err := file.Stat()
-	if err != nil {
-		_ = file.Close()
-		return fmt.Errorf("open audit log: %w", err)
-	}
-	a.file, a.size = file, info.Size()
-	return nil
+	return &Audit{log: opened}, nil
 }
 
 // Log appends an event, with the present time.
 func (a *Audit) Log(event Event) error {
 	event.Time = time.Now().UTC()
-	line, err := json.Marshal(event)
-	if err != nil {
-		return fmt.Errorf("encode audit event: %w", err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.file == nil {
-		return os.ErrClosed
-	}
-	if a.size+int64(len(line)) > maxAudit {
-		if err := a.rotate(); err != nil {
-			return err
-		}
-	}
-	n, err := a.file.Write(append(line, '\n'))
-	a.size += int64(n)
+	err := a.log.Append(event)
 	a.watchers.tell()
 	if err != nil {
 		return fmt.Errorf("write audit log: %w", err)
@@ -103,27 +66,9 @@ func (a *Audit) Log(event Event) error {
 	return nil
 }
 
-func (a *Audit) rotate() error {
-	if err := os.Rename(a.path, a.path+".1"); err != nil {
-		return fmt.Errorf("rotate audit log: %w", err)
-	}
-	_ = a.file.Close()
-	a.file = nil
-	return a.open()
-}
-
 // Watch returns a channel that has something in it after every line since the
 // last look, until stop is called.
 func (a *Audit) Watch() (changed <-chan struct{}, stop func()) { return a.watchers.add() }
 
 // Close ends the log.
-func (a *Audit) Close() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.file == nil {
-		return nil
-	}
-	err := a.file.Close()
-	a.file = nil
-	return err
-}
+func (a *Audit) Close() error { return a.log.Close() }

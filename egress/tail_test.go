@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/claude-bottle/claude-bottle/journal"
 )
 
 // hosts are those of the events that the tail has by now.
@@ -74,7 +76,7 @@ func TestTheLogIsReadWhileItGrowsAndTurns(t *testing.T) {
 		read += 5
 	}
 	write(2)
-	audit.size = maxAudit // full: the next line begins a new one
+	fill(t, audit, path)
 	write(3)
 	check(tail, read, 5)
 	read += 5
@@ -102,6 +104,23 @@ func TestTheLogIsReadWhileItGrowsAndTurns(t *testing.T) {
 		t.Error("told after stop")
 	default:
 	}
+}
+
+// fill has the next line begin a new log, which the lines after it go to, too.
+func fill(t *testing.T, audit *Audit, path string) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full, err := journal.Open(path, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := audit.Close(); err != nil {
+		t.Fatal(err)
+	}
+	audit.log = full
 }
 
 func TestALineThatWasCutShortIsPassedOver(t *testing.T) {
