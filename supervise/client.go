@@ -63,5 +63,8 @@ func (c *Client) Wait(ctx context.Context) {
 	}
 }
 
+// Gone is closed when the supervisor can't be spoken to any more.
+func (c *Client) Gone() <-chan struct{} { return c.conn.Done() }
+
 // Close lets go of the supervisor, which then takes the bottle down.
 func (c *Client) Close() { _ = c.conn.Close() }
