@@ -18,7 +18,7 @@ const (
 	StateApply    = "apply"            // where an apply keeps its own
 	StateTips     = "tips"             // object names that the host has, one per line
 	StateDeclared = "declaration.json" // the Declaration that holds
-	StateStarted  = "started.json"     // when claude was started there, and how often again
+	StateSession  = "session.json"     // the Session of a detached bottle
 	StateEvents   = "events.jsonl"     // what has happened to the bottle, one JSON line an Event
 	StateOutcome  = "outcome.json"     // the Outcome of a detached bottle
 	StateLog      = "session.log"      // what claude has said there, one JSON line a piece

@@ -37,6 +37,7 @@ type supervisor struct {
 	policy *gate
 	claude *claude
 	again  *againNotes
+	idle   *idle
 	// renaming is held from making a table of names until PID 1 has it.
 	renaming sync.Mutex
 
@@ -53,7 +54,10 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 	if err := Harden(); err != nil {
 		return err
 	}
-	s := &supervisor{config: config, claude: newClaude(config.Again), again: newAgainNotes(config), wanted: make(chan struct{}), gone: make(chan struct{})}
+	s := &supervisor{
+		config: config, claude: newClaude(config.Again), again: newAgainNotes(config), idle: newIdle(),
+		wanted: make(chan struct{}), gone: make(chan struct{}),
+	}
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	served, err := s.serve(serving, inherited.Launcher)
@@ -141,6 +145,7 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 	})
 	streams.Go(func() { s.prove(ctx) })
 	streams.Go(func() { s.keepClaude(ctx) })
+	streams.Go(func() { s.limitLife(ctx) })
 	group.Go(func() { s.serveControl(clients, control) })
 	group.Go(func() { s.policy.routes.keepFresh(ctx) })
 	group.Go(func() {
