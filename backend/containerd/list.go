@@ -3,6 +3,7 @@ package containerd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"slices"
 
@@ -53,6 +54,7 @@ func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Sta
 		status.ID = id.String()
 		status.Workspace, status.Fence = where.place(backend.PlaceWorkspace), where.proof()
 	}
+	status.Foreign = errors.Join(checkRecord(record), b.layout.checkRoots(record)) != nil
 	if err := b.layout.checkRoots(record); err != nil {
 		status.Phase, status.Message = backend.PhaseStarting, err.Error()
 		if phase, err := b.taskPhase(ctx, record.Name); err == nil && phase == taskRunning {
