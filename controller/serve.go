@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -43,20 +44,39 @@ func ListenLoopback(address string) (net.Listener, error) {
 }
 
 // ListenUnix listens on a Unix socket that is root's alone. One of a process that is
-// gone is replaced: the caller sees to it that there is no other. The directory is to
-// be closed to others.
+// gone is replaced: the caller sees to it that there is no other. It goes with the
+// listener. The directory is to be closed to others.
 func ListenUnix(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
-	}
-	listener, err := net.Listen("unix", path) //nolint:noctx // nothing to wait for
+	// A path longer than sun_path is reached through its directory.
+	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
+	defer func() { _ = dir.Close() }()
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	short := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path))
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	listener.SetUnlinkOnClose(false)
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("close socket to others: %w", err), listener.Close())
 	}
-	return listener, nil
+	return unixListener{listener, path}, nil
+}
+
+// unixListener is one whose socket goes with it.
+type unixListener struct {
+	*net.UnixListener
+	path string
+}
+
+// Close implements net.Listener.
+func (l unixListener) Close() error {
+	return errors.Join(os.Remove(l.path), l.UnixListener.Close())
 }
 
 // Serve answers on the listener, which it closes, until ctx ends.

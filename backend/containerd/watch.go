@@ -15,18 +15,15 @@ import (
 
 var _ backend.Watcher = (*Backend)(nil)
 
+// A supervisor that does not answer is asked again after firstPause, which doubles up to
+// lastPause.
 const (
-	// rescanPause is how often directories are looked for whose bottle no event has
-	// told of.
-	rescanPause = time.Minute
-	// A supervisor that does not answer is asked again after firstPause, which doubles
-	// up to lastPause.
 	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Second
 )
 
-// watcher listens to the daemon, and to the supervisor of each bottle: no event tells
-// of the death of a supervisor, but the connection to it breaks.
+// watcher listens to the daemon, to the directories of bottles, and to the supervisor of
+// each: no event tells of the death of a supervisor, but the connection to it breaks.
 type watcher struct {
 	backend *Backend
 	names   chan string
@@ -40,6 +37,11 @@ type watcher struct {
 // and again, in pauses, as long as it has a run directory.
 func (b *Backend) Watch(ctx context.Context) (<-chan string, error) {
 	ctx, cancel := context.WithCancel(ctx)
+	changes, err := watchDirectories(ctx, b.layout)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
 	happened, err := b.client.Watch(ctx)
 	if err != nil {
 		cancel()
@@ -50,16 +52,14 @@ func (b *Backend) Watch(ctx context.Context) (<-chan string, error) {
 		defer close(w.names)
 		defer w.group.Wait()
 		defer cancel()
-		w.run(ctx, happened)
+		w.run(ctx, happened, changes)
 	}()
 	return w.names, nil
 }
 
-// run ends with ctx, or with the daemon.
-func (w *watcher) run(ctx context.Context, happened <-chan string) {
-	tick := time.NewTicker(rescanPause)
-	defer tick.Stop()
-	w.rescan(ctx)
+// run ends with ctx, or when one of both has no more to tell.
+func (w *watcher) run(ctx context.Context, happened <-chan string, changes <-chan directoryChange) {
+	w.scan(ctx)
 	for {
 		select {
 		case name, ok := <-happened:
@@ -67,9 +67,17 @@ func (w *watcher) run(ctx context.Context, happened <-chan string) {
 				return
 			}
 			w.tell(ctx, name)
-			w.meet(ctx, name)
-		case <-tick.C:
-			w.rescan(ctx)
+		case changed, ok := <-changes:
+			switch {
+			case !ok:
+				return
+			case changed.missed:
+				w.scan(ctx)
+			case changed.run:
+				w.attend(ctx, changed.id)
+			default:
+				w.tell(ctx, changed.id.Handle())
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -83,8 +91,8 @@ func (w *watcher) tell(ctx context.Context, name string) {
 	}
 }
 
-// rescan attends every bottle that has a run directory.
-func (w *watcher) rescan(ctx context.Context) {
+// scan attends every bottle that has a run directory.
+func (w *watcher) scan(ctx context.Context) {
 	entries, err := os.ReadDir(w.backend.layout.runBottles())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.G(ctx).WithError(err).Warn("look for bottles to listen to")
@@ -93,17 +101,6 @@ func (w *watcher) rescan(ctx context.Context) {
 		if id, err := backend.ParseID(entry.Name()); err == nil {
 			w.attend(ctx, id)
 		}
-	}
-}
-
-// meet attends the bottle of that name.
-func (w *watcher) meet(ctx context.Context, name string) {
-	record, err := w.backend.client.Record(ctx, name)
-	if err != nil || w.backend.layout.checkRoots(record) != nil {
-		return // gone, no bottle, not ours, or found by the next rescan
-	}
-	if id, err := idOf(record); err == nil {
-		w.attend(ctx, id)
 	}
 }
 

@@ -1,6 +1,9 @@
 package containerd
 
 import (
+	"context"
+	"encoding/binary"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +14,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/neck"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 // TestF3_ABottleIsToldOfWhenItsSupervisorGoes, as long as there is anything of it to
@@ -49,8 +53,8 @@ func TestF3_ABottleIsToldOfWhenItsSupervisorGoes(t *testing.T) {
 		reached <- link
 	}()
 	w := &watcher{backend: &Backend{layout: paths}, names: make(chan string), attended: map[backend.ID]bool{}}
-	w.rescan(t.Context())
-	w.rescan(t.Context()) // it is attended once
+	w.scan(t.Context())
+	w.scan(t.Context()) // it is attended once
 	link, ok := <-reached
 	if !ok {
 		t.Fatal("nobody came")
@@ -78,5 +82,56 @@ func TestF3_ABottleIsToldOfWhenItsSupervisorGoes(t *testing.T) {
 	w.group.Wait()
 	if len(w.attended) != 0 {
 		t.Errorf("still attended are %v", w.attended)
+	}
+}
+
+func TestDirectoriesOfBottlesAreToldOf(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	paths := newLayout(t.TempDir(), t.TempDir(), "address", "namespace")
+	if err := paths.make(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	changes, err := watchDirectories(ctx, paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := backend.ID{Name: "tester", Suffix: "00000"}
+	where := paths.bottle(id)
+	for _, step := range []struct {
+		do  func() error
+		run bool
+	}{
+		{func() error { return os.Mkdir(where.run, 0o700) }, true},
+		{func() error { return os.Mkdir(where.state, 0o700) }, false},
+		{func() error {
+			return errors.Join(os.WriteFile(where.plan(), nil, 0o600), os.Mkdir(filepath.Join(paths.bottles(), "no bottle"), 0o700), touch(where.state))
+		}, false},
+		{func() error { return os.Remove(where.run) }, true},
+		{func() error { return os.RemoveAll(where.state) }, false},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-changes; got != (directoryChange{id: id, run: step.run}) {
+			t.Errorf("told was %+v, want that of %v", got, step)
+		}
+	}
+	cancel()
+	for range changes {
+		t.Error("something else was told of")
+	}
+}
+
+func TestChangesThatWereMissedAreKnown(t *testing.T) {
+	event := make([]byte, unix.SizeofInotifyEvent)
+	binary.NativeEndian.PutUint32(event[4:], unix.IN_Q_OVERFLOW)
+	if got := parseChanges(event, nil); len(got) != 1 || !got[0].missed {
+		t.Errorf("read was %+v", got)
+	}
+	for n := range event {
+		if got := parseChanges(event[:n], nil); len(got) != 0 {
+			t.Errorf("of %d bytes read was %+v", n, got)
+		}
 	}
 }
