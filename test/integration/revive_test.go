@@ -34,7 +34,7 @@ func killSupervisor(t *testing.T, u *bottletest.User) {
 func TestF3_ADetachedBottleOutlivesItsSupervisor(t *testing.T) {
 	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, counts)
-		u.Run("start", "tester", "--yes", "--quiet", "--detach", "--runtime", runtime, "--", "-p", "count").Want(t, 0)
+		u.Run("start", "tester", "--yes", "--quiet", "--no-controller", "--detach", "--runtime", runtime, "--", "-p", "count").Want(t, 0)
 		u.Run("egress", "allow", "tester", "open.example:443").Want(t, 0)
 		u.Run("egress", "allow", "tester", "closed.example:443").Want(t, 0)
 		u.Run("egress", "deny", "tester", "closed.example:443").Want(t, 0)
@@ -74,7 +74,7 @@ func TestF3_ADetachedBottleOutlivesItsSupervisor(t *testing.T) {
 func TestF3_WhoIsAttachedGoesOnWithTheNextSupervisor(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, echoes)
-		u.Run("start", "tester", "--yes", "--quiet", "--detach", "--runtime", runtime).Want(t, 0)
+		u.Run("start", "tester", "--yes", "--quiet", "--no-controller", "--detach", "--runtime", runtime).Want(t, 0)
 		s := u.OnTerminal("attach", "tester")
 		s.Shows("ready")
 		for _, word := range []string{"one", "two"} {
@@ -106,7 +106,7 @@ func TestF3_WhoIsAttachedGoesOnWithTheNextSupervisor(t *testing.T) {
 func TestF3_ADetachedBottleThatLostAllIsTakenDownToItsWork(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, "echo work > /workspace/work; "+echoes)
-		u.Run("start", "tester", "--yes", "--quiet", "--detach", "--runtime", runtime).Want(t, 0)
+		u.Run("start", "tester", "--yes", "--quiet", "--no-controller", "--detach", "--runtime", runtime).Want(t, 0)
 		s := u.OnTerminal("attach", "tester", "--read-only")
 		s.Shows("ready")
 		s.Types("\x10\x11")
