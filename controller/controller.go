@@ -57,7 +57,7 @@ type Controller struct {
 
 	mu      sync.Mutex
 	running map[string]time.Time // since when each name is worked on
-	failing map[string]bool
+	failing map[string]string    // why it failed last
 }
 
 // New returns a controller that does nothing before Run.
@@ -73,7 +73,7 @@ func New(options Options) *Controller {
 		queue:   workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry)),
 		settled: make(chan struct{}, 1),
 		running: map[string]time.Time{},
-		failing: map[string]bool{},
+		failing: map[string]string{},
 	}
 	c.metrics = newMetrics(c.queue.Len)
 	return c
@@ -117,11 +117,13 @@ func (c *Controller) work(ctx context.Context) bool {
 	c.begin(name, began)
 	again, err := c.reconcile(ctx, name)
 	c.metrics.reconciled(time.Since(began), err)
-	c.end(name, err)
+	isNew := c.end(name, err)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		log.G(ctx).WithError(err).WithField("bottle", backend.Printable(name)).Warn("reconcile; it is tried again")
+		if isNew {
+			log.G(ctx).WithError(err).WithField("bottle", backend.Printable(name)).Warn("reconcile; it is tried again")
+		}
 		c.queue.AddRateLimited(name)
 	default:
 		c.queue.Forget(name)
@@ -154,15 +156,20 @@ func (c *Controller) begin(name string, at time.Time) {
 	c.running[name] = at
 }
 
-func (c *Controller) end(name string, err error) {
+// end notes how it went. It says whether that is an error that was not there before: one
+// that lasts is logged once.
+func (c *Controller) end(name string, err error) (isNew bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.running, name)
-	if err != nil {
-		c.failing[name] = true
-	} else {
+	if err == nil {
 		delete(c.failing, name)
+		return false
 	}
+	text := err.Error()
+	isNew = c.failing[name] != text
+	c.failing[name] = text
+	return isNew
 }
 
 // Healthy is an error when a worker does not come back from a name.

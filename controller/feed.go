@@ -12,17 +12,21 @@ import (
 // to lastPause.
 const (
 	firstPause = 100 * time.Millisecond
-	lastPause  = 5 * time.Second
+	lastPause  = 2 * time.Second
 )
 
 // feed fills the queue until ctx ends. Listening begins before all are looked at, so
 // that nothing falls between the two.
 func (c *Controller) feed(ctx context.Context) {
-	pause := firstPause
+	pause, said := firstPause, ""
 	for ctx.Err() == nil {
 		began := time.Now()
-		if err := c.listen(ctx); err != nil && ctx.Err() == nil {
+		err := c.listen(ctx)
+		if err == nil {
+			said = "" // it has been there
+		} else if text := err.Error(); text != said && ctx.Err() == nil {
 			log.G(ctx).WithError(err).Warn("listen to the backend; it is tried again")
+			said = text
 		}
 		if time.Since(began) > lastPause {
 			pause = firstPause

@@ -11,7 +11,7 @@ import (
 // idlePause is the least time between two looks at whether all is idle; a look that
 // takes long makes it longer, so that looking is a small part of the work.
 const (
-	idlePause = time.Second
+	idlePause = 200 * time.Millisecond
 	idlePart  = 20
 )
 

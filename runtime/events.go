@@ -6,12 +6,17 @@ import (
 
 	"github.com/containerd/containerd/api/events"
 	"github.com/containerd/typeurl/v2"
+	"google.golang.org/grpc"
 )
 
 // Watch tells the names of the containers of our namespace that something has happened
 // to, bottles or not. The channel is closed when ctx has ended or the daemon has gone
 // away. What happened in the moment before the daemon has noted the listener is missed.
 func (c *Client) Watch(ctx context.Context) (<-chan string, error) {
+	// A daemon that is back is not to be waited for as long as it was away.
+	if conn, ok := c.client.Conn().(*grpc.ClientConn); ok {
+		conn.ResetConnectBackoff()
+	}
 	ctx, cancel := c.unbounded(ctx)
 	var filters []string
 	for _, topics := range []string{"^/containers/", "^/tasks/"} {

@@ -13,6 +13,8 @@ import (
 type Client struct {
 	conn  *neck.Conn
 	ended chan struct{} // closed when the process that we started has ended
+	// killed says that a signal has ended it; to be read once it has ended.
+	killed bool
 }
 
 func newClient(conn net.Conn) (*Client, error) {
@@ -60,6 +62,17 @@ func (c *Client) Wait(ctx context.Context) {
 	select {
 	case <-c.ended:
 	case <-ctx.Done():
+	}
+}
+
+// Killed waits for the end of a supervisor that this process has started, or that of ctx,
+// and says whether somebody has killed it: it has not ended by itself.
+func (c *Client) Killed(ctx context.Context) bool {
+	select {
+	case <-c.ended:
+		return c.killed
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -76,6 +76,8 @@ func Start(ctx context.Context, launch Launch) (*Client, error) {
 	go func() {
 		defer close(client.ended)
 		_ = command.Wait() // its log says how it went
+		status, ok := command.ProcessState.Sys().(syscall.WaitStatus)
+		client.killed = ok && status.Signaled()
 	}()
 	return client, nil
 }

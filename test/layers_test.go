@@ -56,6 +56,8 @@ var onlyIn = map[string]struct {
 	"github.com/hashicorp/yamux":           {[]string{"neck"}, "one room knows how the neck is multiplexed"},
 	"github.com/miekg/dns":                 {[]string{"cmd/bottle-init"}, "names are answered inside the bottle only"},
 	"github.com/vishvananda/netlink":       {[]string{"backend/containerd"}, "one room makes network namespaces"},
+	"github.com/prometheus/client_golang":  {[]string{"controller"}, "one room measures"},
+	"k8s.io/client-go":                     {[]string{"controller"}, "one room has a queue"},
 	"github.com/pelletier/go-toml/v2":      {[]string{"leaks"}, "one file of rules is TOML"},
 	"go.yaml.in/yaml/v3":                   {[]string{"manifest", "cmd/claude-bottle"}, "files are parsed in one room, output printed in one"},
 }

@@ -80,8 +80,8 @@ func (b *Backend) revive(ctx context.Context, record runtime.Record, where place
 	defer cancel()
 	if err := client.Ready(waiting); err != nil {
 		// What can't be held is dead: cleanup takes it down to its work. Who was told to
-		// stop has not found out.
-		if ctx.Err() == nil {
+		// stop, or whose supervisor was killed once more, has not found that out.
+		if !client.Killed(waiting) && ctx.Err() == nil {
 			_ = os.Remove(where.again())
 		}
 		return false, fmt.Errorf("start the supervisor of %s again%s: %w", record.Name, tail(where.log()), err)

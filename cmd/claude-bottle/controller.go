@@ -78,8 +78,8 @@ func (a *application) controller(ctx context.Context, o controllerOptions) error
 	if err := supervise.Harden(); err != nil { // it hands secrets to supervisors
 		return err
 	}
-	opened, err := a.openBackend(ctx, backend.NoProgress{})
-	if err != nil {
+	opened, err := a.openPatiently(ctx)
+	if err != nil || opened == nil {
 		return err
 	}
 	defer func() { _ = opened.Close() }()
@@ -107,6 +107,28 @@ func (a *application) controller(ctx context.Context, o controllerOptions) error
 		}
 	}
 	return nil
+}
+
+// openPatiently is openBackend for who waits for a daemon that is away. Nothing and no
+// error say that ctx has ended.
+func (a *application) openPatiently(ctx context.Context) (closingBackend, error) {
+	const pause = time.Second
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for first := true; ; first = false {
+		opened, err := a.openBackend(ctx, backend.NoProgress{})
+		if !errdefs.IsUnavailable(err) {
+			return opened, err
+		}
+		if first {
+			log.G(ctx).WithError(err).Warn("wait for containerd")
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, nil //nolint:nilnil // as said
+		}
+	}
 }
 
 // lead waits for its turn. No release and no error say that there is none to come: ctx

@@ -15,6 +15,20 @@ import (
 // counts is a claude that says numbers until it is told to stop.
 const counts = `i=0; while ! test -e /workspace/stop; do i=$((i+1)); echo $i; sleep 0.01; done; exit 7`
 
+// countsWhole checks that all that such a claude has said was taken down, once.
+func countsWhole(t *testing.T, u *bottletest.User) {
+	t.Helper()
+	lines := strings.Fields(u.Run("logs", "tester").Want(t, 0).Stdout)
+	for i, line := range lines {
+		if line != strconv.Itoa(i+1) {
+			t.Fatalf("line %d of %d is %q", i+1, len(lines), line)
+		}
+	}
+	if len(lines) < 100 {
+		t.Errorf("only %d lines were taken down", len(lines))
+	}
+}
+
 // killSupervisor kills the one supervisor that there is.
 func killSupervisor(t *testing.T, u *bottletest.User) {
 	t.Helper()
@@ -57,15 +71,7 @@ func TestF3_ADetachedBottleOutlivesItsSupervisor(t *testing.T) {
 		if outcome := ended(t, u); outcome.ExitCode != 7 || outcome.Reason != backend.ReasonError || outcome.Started.IsZero() {
 			t.Errorf("the outcome is %+v", outcome)
 		}
-		lines := strings.Fields(u.Run("logs", "tester").Want(t, 0).Stdout)
-		for i, line := range lines {
-			if line != strconv.Itoa(i+1) {
-				t.Fatalf("line %d of %d is %q", i+1, len(lines), line)
-			}
-		}
-		if len(lines) < 100 {
-			t.Errorf("only %d lines were taken down", len(lines))
-		}
+		countsWhole(t, u)
 		u.Run("rm", "tester", "--discard").Want(t, 0)
 	})
 }
