@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"change":             {"archive", "backend", "hostgit", "ledger"},
 	"cmd/bottle-init":    {"archive", "neck"},
 	"cmd/claude-bottle":  {"*"},
+	"controller":         {"backend"},
 	"egress":             {"backend", "journal", "leaks"},
 	"fetch":              {"archive", "backend", "hostgit", "ledger"},
 	"hack":               {},
