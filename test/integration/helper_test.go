@@ -17,7 +17,7 @@ import (
 )
 
 // keeperOf is the backend that the user's program has, for what no verb does.
-func keeperOf(t *testing.T, u *bottletest.User) *containerd.Backend {
+func keeperOf(t testing.TB, u *bottletest.User) *containerd.Backend {
 	t.Helper()
 	opened, err := containerd.New(t.Context(), containerd.Options{
 		Address: u.Daemon.Address, Root: u.Root, RunRoot: u.RunRoot,
