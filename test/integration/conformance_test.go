@@ -19,7 +19,7 @@ import (
 func TestContainerdConforms(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		conformance.Run(t, conformance.Harness{
-			Open:    func(t testing.TB) backend.Backend { return keeperOf(t, u) },
+			Open:    func(t testing.TB) backend.Backend { return u.Backend(t) },
 			Image:   containerdtest.TestImage,
 			Runtime: backend.RuntimePolicy(runtime),
 			Dead: func(t testing.TB, spec backend.Spec) {
