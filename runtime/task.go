@@ -102,6 +102,22 @@ func (c *Client) Task(ctx context.Context, name string) (TaskState, error) {
 	return c.task(ctx, name)
 }
 
+// Tasks asks for the states of all that there are, by name, in one call. One whose shim
+// gives no answer is not among them.
+func (c *Client) Tasks(ctx context.Context) (map[string]TaskState, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	response, err := c.client.TaskService().List(ctx, &tasks.ListTasksRequest{})
+	if err != nil {
+		return nil, c.failed(ctx, "list tasks", errgrpc.ToNative(err))
+	}
+	states := make(map[string]TaskState, len(response.GetTasks()))
+	for _, process := range response.GetTasks() {
+		states[process.GetID()] = stateOf(process)
+	}
+	return states, nil
+}
+
 func (c *Client) task(ctx context.Context, name string) (TaskState, error) {
 	response, err := c.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: name})
 	err = errgrpc.ToNative(err)
@@ -111,8 +127,11 @@ func (c *Client) task(ctx context.Context, name string) (TaskState, error) {
 	if err != nil {
 		return TaskState{}, c.failed(ctx, "look at task "+name, err)
 	}
-	process := response.GetProcess()
-	return TaskState{Exists: true, Status: statusName(process.GetStatus()), PID: process.GetPid(), ExitCode: process.GetExitStatus()}, nil
+	return stateOf(response.GetProcess()), nil
+}
+
+func stateOf(process *task.Process) TaskState {
+	return TaskState{Exists: true, Status: statusName(process.GetStatus()), PID: process.GetPid(), ExitCode: process.GetExitStatus()}
 }
 
 func statusName(status task.Status) string {
