@@ -23,3 +23,12 @@ type Outcome struct {
 	// Restarts is how often claude was started again before that.
 	Restarts int `json:"restarts,omitempty"`
 }
+
+// Session is how it stands with the claude of a detached bottle that runs.
+type Session struct {
+	// Started is when claude was started first, Restarts how often again.
+	Started  time.Time `json:"started"`
+	Restarts int       `json:"restarts,omitempty"`
+	// Last is how it ended the last time; nil when it never has.
+	Last *Outcome `json:"last,omitempty"`
+}

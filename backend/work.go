@@ -18,7 +18,7 @@ const (
 	StateApply    = "apply"            // where an apply keeps its own
 	StateTips     = "tips"             // object names that the host has, one per line
 	StateDeclared = "declaration.json" // the Declaration that holds
-	StateStarted  = "started.json"     // when claude was started there, and how often again
+	StateSession  = "session.json"     // the Session of a detached bottle
 	StateEvents   = "events.jsonl"     // what has happened to the bottle, one JSON line an Event
 	StateOutcome  = "outcome.json"     // the Outcome of a detached bottle
 	StateLog      = "session.log"      // what claude has said there, one JSON line a piece
@@ -37,8 +37,10 @@ type Work struct {
 	State string `json:"state"`
 	// Plan is what the bottle was launched with, as far as its JSON form goes;
 	// nil when that can't be read.
-	Plan    *Plan     `json:"plan,omitempty"`
-	Created time.Time `json:"created"`
+	Plan *Plan `json:"plan,omitempty"`
+	// Declaration is what holds of what was declared; nil for nothing.
+	Declaration *Declaration `json:"declaration,omitempty"`
+	Created     time.Time    `json:"created"`
 }
 
 // Handle is what the user calls the bottle: its name while it runs, name@suffix

@@ -42,7 +42,7 @@ func TestWhatADetachedBottleNeedsAgainIsNotedWithAllThatWasSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if read.Credential != "secret" || string(read.Again.Token) != "token" || len(read.Again.Changes) != 2 || read.Again.Started.IsZero() {
+	if read.Credential != "secret" || string(read.Again.Token) != "token" || len(read.Again.Changes) != 2 || read.Again.Session.Started.IsZero() {
 		t.Errorf("it reads %+v %+v", read, read.Again)
 	}
 	info, err := os.Stat(filepath.Join(run, AgainFile))
@@ -50,8 +50,8 @@ func TestWhatADetachedBottleNeedsAgainIsNotedWithAllThatWasSaid(t *testing.T) {
 		t.Errorf("others may read it: %v %v", info, err)
 	}
 	next := newClaude(read.Again)
-	if !next.isDetached() || next.take() || !next.outcome.Started.Equal(read.Again.Started) {
-		t.Errorf("the next supervisor begins with %+v", &next.outcome)
+	if !next.isDetached() || next.take() || !next.started().Equal(read.Again.Session.Started) {
+		t.Errorf("the next supervisor begins with %+v", next.session)
 	}
 }
 

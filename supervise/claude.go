@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,28 +22,33 @@ const keptSession = "claude"
 const (
 	kindBegin  neck.Kind = "begin"  // start it; answered once it runs
 	kindDetach neck.Kind = "detach" // the bottle lives on without its launcher
-	kindHalt   neck.Kind = "halt"   // end claude, then the bottle; the stream ends when it is gone
+	kindHalt   neck.Kind = "halt"   // end claude, then the bottle; a byte says that it is gone
 )
 
-const (
-	// haltGrace is what claude has between TERM and the end of its bottle.
-	haltGrace = 10 * time.Second
-	// relinkWait is how long a neck that was cut is waited for.
-	relinkWait = 10 * time.Second
-)
+// haltGrace is what claude has between TERM and the end of its bottle.
+const haltGrace = 10 * time.Second
+
+// lostCode stands for the exit code of a session that was lost: that of one killed.
+const lostCode = 137
 
 // claude is the session of a bottle where that goes on without a client. This process
 // is the one client that loses nothing of it.
 type claude struct {
-	begins  chan begin  // one at most
-	signals chan string // for it
+	begins   chan begin    // one at most
+	signals  chan string   // for it
+	detaches chan struct{} // closed when the bottle is detached
 
 	mu       sync.Mutex
 	begun    bool
+	running  bool
 	detached bool
-	stopped  bool // by a user
-	// outcome is of the session; it has ended when its Finished is set.
-	outcome backend.Outcome
+	// ending is why the bottle is to end, before claude has; "" is by itself.
+	ending string
+	// request is what it is started with.
+	request neck.SessionRequest
+	session backend.Session
+	// outcome is how it went; nil as long as claude runs, or is to be started again.
+	outcome *backend.Outcome
 }
 
 // begin is a wish for the session. What is answered says whether it runs.
@@ -53,9 +59,14 @@ type begin struct {
 
 // newClaude is one that has yet to begin, or goes on under another supervisor.
 func newClaude(again *Again) *claude {
-	c := &claude{begins: make(chan begin, 1), signals: make(chan string, 1)}
+	c := &claude{begins: make(chan begin, 1), signals: make(chan string, 1), detaches: make(chan struct{})}
 	if again != nil {
-		c.begun, c.detached, c.outcome.Started = true, true, again.Started
+		c.begun, c.running, c.detached = true, true, true
+		c.session, c.ending = again.Session, again.Ending
+		if again.Request != nil {
+			c.request = *again.Request
+		}
+		close(c.detaches)
 	}
 	return c
 }
@@ -86,6 +97,9 @@ func (s *supervisor) begin(ctx context.Context, request neck.Request, stream nec
 	}
 	wish := begin{request: *request.Session, answer: make(chan error, 1)}
 	wish.request.Keep = keptSession
+	s.claude.mu.Lock()
+	s.claude.request = wish.request
+	s.claude.mu.Unlock()
 	s.claude.begins <- wish
 	select {
 	case err := <-wish.answer:
@@ -98,108 +112,17 @@ func (s *supervisor) begin(ctx context.Context, request neck.Request, stream nec
 	}
 }
 
-// keepClaude follows the session, when it is begun, to its end.
-func (s *supervisor) keepClaude(ctx context.Context) {
-	wish := begin{answer: make(chan error, 1)}
-	if s.config.Again == nil {
-		select {
-		case wish = <-s.claude.begins:
-		case <-ctx.Done():
-			return
-		}
-	}
-	status, err := s.followClaude(ctx, wish)
-	if ctx.Err() != nil {
-		return // the bottle is going
-	}
-	if err != nil {
-		log.G(ctx).WithError(err).Warn("follow claude")
-	}
-	s.claude.ended(status, err)
-	s.endIfOver()
-}
-
-// followClaude starts the session, answers the wish, and writes down what is said. A
-// neck that was cut opens again, and it goes on from there; so does one whose last
-// supervisor has died.
-func (s *supervisor) followClaude(ctx context.Context, wish begin) (neck.ExitStatus, error) {
-	once := sync.OnceFunc(func() { s.claude.starts(); wish.answer <- nil })
-	failed := func(err error) (neck.ExitStatus, error) {
-		select {
-		case wish.answer <- err:
-		default: // it was answered before
-		}
-		return neck.ExitStatus{}, err
-	}
-	said, err := openSessionLog(ctx, s.config.State, s.config.Again != nil)
-	if err != nil {
-		return failed(err)
-	}
-	defer said.close()
-	had := said.offset
-	terminal := neck.SessionIO{
-		Out: said.outlet("stdout"), Err: said.outlet("stderr"), Signals: s.claude.signals, Had: &had,
-		Position: func(at neck.Position) { said.goesOn(at); once() },
-	}
-	goOn := func() neck.Request {
-		return neck.Request{Kind: neck.KindAttach, Attach: &neck.AttachRequest{Name: keptSession, From: had, Lossless: true}}
-	}
-	request := neck.Request{Kind: neck.KindSession, Session: &wish.request}
-	if s.config.Again != nil {
-		request = goOn()
-	}
-	for {
-		waiting, cancel := context.WithTimeout(ctx, relinkWait)
-		stream, err := s.host.Open(waiting, request)
-		cancel()
-		if err != nil {
-			return failed(err)
-		}
-		status, err := neck.Attach(ctx, stream, terminal)
-		if err == nil || !errors.Is(err, neck.ErrLinkLost) || ctx.Err() != nil {
-			if err != nil {
-				return failed(err)
-			}
-			return status, nil
-		}
-		request = goOn()
-	}
-}
-
-func (c *claude) starts() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.outcome.Started.IsZero() {
-		c.outcome.Started = time.Now().UTC()
-	}
-}
-
-// ended notes how the session has ended.
-func (c *claude) ended(status neck.ExitStatus, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.outcome.Finished, c.outcome.ExitCode = time.Now().UTC(), status.Code
-	switch {
-	case err != nil:
-		c.outcome.ExitCode, c.outcome.Reason, c.outcome.Message = lostCode, backend.ReasonLost, err.Error()
-	case c.stopped:
-		c.outcome.Reason = backend.ReasonStopped
-	case status.Code == 0:
-		c.outcome.Reason = backend.ReasonCompleted
-	default:
-		c.outcome.Reason = backend.ReasonError
-	}
-}
-
-// lostCode stands for the exit code of a session that was lost: that of one killed.
-const lostCode = 137
-
 // detach has the bottle live on without its launcher.
 func (s *supervisor) detach(ctx context.Context, stream neck.Stream) error {
+	defer s.answers.begin()()
 	s.claude.mu.Lock()
-	s.claude.detached = true
+	if !s.claude.detached {
+		s.claude.detached = true
+		close(s.claude.detaches)
+	}
 	s.claude.mu.Unlock()
 	s.noteAgain(ctx)
+	s.noteSession(ctx)
 	err := errors.Join(stream.Accept(), stream.Close())
 	s.endIfOver()
 	return err
@@ -208,41 +131,39 @@ func (s *supervisor) detach(ctx context.Context, stream neck.Stream) error {
 // endIfOver ends a detached bottle whose claude has ended.
 func (s *supervisor) endIfOver() {
 	s.claude.mu.Lock()
-	over := s.claude.detached && !s.claude.outcome.Finished.IsZero()
+	over := s.claude.detached && s.claude.outcome != nil
 	s.claude.mu.Unlock()
 	if over {
 		s.end()
 	}
 }
 
-// settle notes how it went with the claude of a detached bottle that is about to go.
-// What is noted is why the bottle's state stays.
-func (s *supervisor) settle(ctx context.Context) {
-	s.claude.mu.Lock()
-	defer s.claude.mu.Unlock()
-	if !s.claude.detached {
-		return
-	}
-	outcome := &s.claude.outcome
-	if outcome.Finished.IsZero() {
-		outcome.Finished, outcome.ExitCode, outcome.Reason = time.Now().UTC(), lostCode, backend.ReasonLost
-		if s.claude.stopped {
-			outcome.Reason = backend.ReasonStopped
-		}
-	}
-	if err := writeNote(filepath.Join(s.config.State, backend.StateOutcome), *outcome); err != nil {
-		log.G(ctx).WithError(err).Error("note how claude ended")
-	}
-}
-
 // halt ends claude as a user's word, and the bottle with it.
 func (s *supervisor) halt(ctx context.Context, stream neck.Stream) error {
+	defer s.answers.begin()()
 	err := stream.Accept()
+	s.finish(ctx, backend.ReasonStopped)
+	select {
+	case <-s.gone:
+	case <-ctx.Done():
+		return err
+	}
+	_, writeErr := stream.Write([]byte{0})
+	return errors.Join(err, writeErr, stream.Close())
+}
+
+// finish ends claude for that reason, and has the bottle go.
+func (s *supervisor) finish(ctx context.Context, reason string) {
 	s.claude.mu.Lock()
-	runs := s.claude.begun && s.claude.outcome.Finished.IsZero()
-	s.claude.stopped = true
+	if s.claude.ending == "" {
+		s.claude.ending = reason
+	}
+	running, detached := s.claude.running, s.claude.detached
 	s.claude.mu.Unlock()
-	if runs {
+	if detached {
+		s.noteAgain(ctx) // who takes the place of this one has to know
+	}
+	if running {
 		select {
 		case s.claude.signals <- "SIGTERM":
 		default: // one is on its way
@@ -253,13 +174,32 @@ func (s *supervisor) halt(ctx context.Context, stream neck.Stream) error {
 		case <-s.wanted:
 		case <-timer.C:
 		case <-ctx.Done():
-			return err
+			return
 		}
 	}
 	s.end()
-	select {
-	case <-s.gone:
-	case <-ctx.Done():
+}
+
+// settle notes how it went with the claude of a detached bottle that is about to go.
+// What is noted is why the bottle's state stays.
+func (s *supervisor) settle(ctx context.Context) {
+	s.claude.mu.Lock()
+	defer s.claude.mu.Unlock()
+	c := s.claude
+	if !c.detached {
+		return
 	}
-	return err
+	if c.outcome == nil {
+		c.outcome = &backend.Outcome{
+			Started: c.session.Started, Finished: time.Now().UTC(),
+			ExitCode: lostCode, Reason: cmp.Or(c.ending, backend.ReasonLost), Restarts: c.session.Restarts,
+		}
+		if last := c.session.Last; last != nil && !c.running { // it was to be started again
+			c.outcome.ExitCode = last.ExitCode
+		}
+	}
+	if err := writeNote(filepath.Join(s.config.State, backend.StateOutcome), *c.outcome); err != nil {
+		log.G(ctx).WithError(err).Error("note how claude ended")
+	}
+	s.event(ctx, finishedEvent(*c.outcome))
 }

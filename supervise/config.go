@@ -41,6 +41,8 @@ type Config struct {
 	SSH []sshagent.Entry `json:"ssh,omitempty"`
 	// Discard throws the work away at the end.
 	Discard bool `json:"discard"`
+	// Life bounds a detached bottle's life; nil doesn't.
+	Life *backend.Life `json:"life,omitempty"`
 	// Backend is what the backend needs to open the bottle's Sandbox.
 	Backend json.RawMessage `json:"backend"`
 	// Again is set for a supervisor that takes the place of one that died.

@@ -132,6 +132,6 @@ func (s *supervisor) session(ctx context.Context, request neck.Request, stream n
 		_ = inside.Close()
 		return err
 	}
-	neck.Splice(stream, inside)
+	neck.Splice(s.through(stream), inside)
 	return nil
 }

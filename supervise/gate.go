@@ -90,6 +90,7 @@ func (g *gate) names() neck.Names {
 // fromBottle answers one stream that the bottle opened. Nothing in it is
 // trusted: the policy decides anew, whatever PID 1 was told.
 func (s *supervisor) fromBottle(ctx context.Context, request neck.Request, stream neck.Stream) {
+	stream = s.through(stream)
 	switch request.Kind {
 	case neck.KindDial:
 		s.policy.dial(ctx, request, stream)

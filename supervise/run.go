@@ -37,8 +37,12 @@ type supervisor struct {
 	policy *gate
 	claude *claude
 	again  *againNotes
+	idle   *idle
 	// renaming is held from making a table of names until PID 1 has it.
 	renaming sync.Mutex
+
+	// answers are those that clients are to get though the bottle goes.
+	answers answers
 
 	wanted chan struct{} // closed when the bottle is to go
 	once   sync.Once
@@ -53,7 +57,10 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 	if err := Harden(); err != nil {
 		return err
 	}
-	s := &supervisor{config: config, claude: newClaude(config.Again), again: newAgainNotes(config), wanted: make(chan struct{}), gone: make(chan struct{})}
+	s := &supervisor{
+		config: config, claude: newClaude(config.Again), again: newAgainNotes(config), idle: newIdle(),
+		wanted: make(chan struct{}), gone: make(chan struct{}),
+	}
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	served, err := s.serve(serving, inherited.Launcher)
@@ -94,6 +101,32 @@ func awaitServed(ctx context.Context, served func()) {
 	case <-timer.C:
 		log.G(ctx).Warn("streams do not end; leave them")
 	}
+}
+
+// answers are waited for, as long as there are any.
+type answers struct {
+	mu    sync.Mutex
+	ended bool
+	group sync.WaitGroup
+}
+
+// begin begins one; the returned function ends it. After the end nobody is waited for.
+func (a *answers) begin() (done func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended {
+		return func() {}
+	}
+	a.group.Add(1)
+	return a.group.Done
+}
+
+// end waits for those that have begun.
+func (a *answers) end() {
+	a.mu.Lock()
+	a.ended = true
+	a.mu.Unlock()
+	a.group.Wait()
 }
 
 // end says that the bottle is to go.
@@ -141,6 +174,10 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 	})
 	streams.Go(func() { s.prove(ctx) })
 	streams.Go(func() { s.keepClaude(ctx) })
+	streams.Go(func() { s.limitLife(ctx) })
+	if reason := s.config.Again.ending(); reason != "" {
+		streams.Go(func() { s.finish(ctx, reason) })
+	}
 	group.Go(func() { s.serveControl(clients, control) })
 	group.Go(func() { s.policy.routes.keepFresh(ctx) })
 	group.Go(func() {
@@ -152,6 +189,7 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 	return func() {
 		_ = neckListener.Close()
 		streams.Wait()
+		s.answers.end()
 		release()
 		group.Wait()
 		s.policy.close()
