@@ -2,6 +2,10 @@ package backend
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -55,3 +59,34 @@ func (l Life) ActiveDeadline() time.Duration {
 
 // IdleTimeout is how long nothing may happen in the bottle, or 0.
 func (l Life) IdleTimeout() time.Duration { return time.Duration(l.IdleTimeoutSeconds) * time.Second }
+
+// Words say what bounds a life on one line, and nothing when nothing does.
+func (l Life) Words() string {
+	var words []string
+	if l.Restart != "" && l.Restart != RestartNever {
+		words = append(words, "claude is started again: "+string(l.Restart))
+	}
+	if l.ActiveDeadlineSeconds > 0 {
+		words = append(words, "ends after "+l.ActiveDeadline().String())
+	}
+	if l.IdleTimeoutSeconds > 0 {
+		words = append(words, "ends when nothing happens for "+l.IdleTimeout().String())
+	}
+	if ttl := l.TTLSecondsAfterFinished; ttl != nil {
+		words = append(words, fmt.Sprintf("is removed %s after its end, unless it holds unsaved work", time.Duration(*ttl)*time.Second))
+	}
+	return strings.Join(words, "; ")
+}
+
+// rows are the lines of a plan about it.
+func (d *Declaration) rows(row func(string, string, ...any)) {
+	if d == nil {
+		return
+	}
+	if words := d.Life.Words(); words != "" {
+		row("life", "%s", words)
+	}
+	for _, key := range slices.Sorted(maps.Keys(d.Labels)) {
+		row("label", "%s=%s", Printable(key), Printable(d.Labels[key]))
+	}
+}

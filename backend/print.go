@@ -60,6 +60,7 @@ func (p *Plan) Print(w io.Writer) error {
 		quoted[i] = Printable(arg)
 	}
 	row("command", "%s", strings.Join(quoted, " "))
+	p.Declaration.rows(row)
 	if p.Detail != nil {
 		row("backend", "%s", Printable(p.Detail.String()))
 	}

@@ -106,6 +106,9 @@ func (p *Plan) words() planLines {
 	lines.add("debug", "%t", p.Debug)
 	lines.add("raw terminal", "%t", p.RawTerminal)
 	lines.add("discard", "%t", p.Discard)
+	if p.Declaration != nil {
+		lines.add("life", "%s", p.Declaration.Life.Words())
+	}
 	return lines
 }
 

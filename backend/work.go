@@ -37,8 +37,10 @@ type Work struct {
 	State string `json:"state"`
 	// Plan is what the bottle was launched with, as far as its JSON form goes;
 	// nil when that can't be read.
-	Plan    *Plan     `json:"plan,omitempty"`
-	Created time.Time `json:"created"`
+	Plan *Plan `json:"plan,omitempty"`
+	// Declaration is what holds of what was declared; nil for nothing.
+	Declaration *Declaration `json:"declaration,omitempty"`
+	Created     time.Time    `json:"created"`
 }
 
 // Handle is what the user calls the bottle: its name while it runs, name@suffix

@@ -142,8 +142,8 @@ func TestABottleThatWaitsForItsNextClaudeCanBeStopped(t *testing.T) {
 			break
 		}
 		select {
-		case <-r.ended:
-			t.Fatal("it has ended")
+		case err := <-r.ended:
+			t.Fatal("it has ended", err)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

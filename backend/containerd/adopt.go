@@ -134,7 +134,7 @@ func (l *launch) stage() error {
 	if err := stage(l.places, l.user); err != nil {
 		return err
 	}
-	return writePlan(l.places, l.plan)
+	return errors.Join(writePlan(l.places, l.plan), writeDeclaration(l.places, l.plan.Declaration))
 }
 
 // stageAgain is stage for a bottle that was kept. Its places are the agent's by now:

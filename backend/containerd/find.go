@@ -113,6 +113,10 @@ func workOf(where places, running bool) (*backend.Work, error) {
 	if plan, err := readPlan(where); err == nil {
 		work.Plan = plan
 	}
+	// The work is there also where what was declared of it is spoilt.
+	if declaration, err := readDeclaration(where); err == nil {
+		work.Declaration = declaration
+	}
 	return work, nil
 }
 
@@ -134,17 +138,10 @@ func readPlan(where places) (*backend.Plan, error) {
 	return &read.Plan, nil
 }
 
-// readOutcome reads how it went with the claude of a detached bottle.
+// readOutcome reads how it went with the claude of a detached bottle; nil says that it
+// has not ended.
 func readOutcome(where places) (*backend.Outcome, error) {
-	data, err := os.ReadFile(where.outcome())
-	if err != nil {
-		return nil, fmt.Errorf("read outcome: %w", err)
-	}
-	var outcome backend.Outcome
-	if err := json.Unmarshal(data, &outcome); err != nil {
-		return nil, fmt.Errorf("read outcome %s: %w", where.outcome(), err)
-	}
-	return &outcome, nil
+	return readNote[backend.Outcome](where.outcome())
 }
 
 // Take keeps everybody else off a kept bottle, as the one who works on it.

@@ -52,6 +52,7 @@ func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Sta
 		where := b.layout.bottle(id)
 		status.ID = id.String()
 		status.Workspace, status.Fence = where.place(backend.PlaceWorkspace), where.proof()
+		addNotes(&status, where)
 	}
 	if err := b.layout.checkRoots(record); err != nil {
 		status.Phase, status.Message = backend.PhaseStarting, err.Error()
@@ -117,12 +118,13 @@ func (b *Backend) kept(known map[string]bool) ([]backend.Status, error) {
 			status.Agent, status.Bottle, status.Runtime = plan.Agent, plan.Bottle, plan.Runtime.Name
 			status.Image = plan.Image.Pinned()
 		}
-		if outcome, err := readOutcome(where); err == nil {
+		if outcome, err := readOutcome(where); err == nil && outcome != nil {
 			status.Detached, status.Outcome = true, outcome
 		}
 		if err != nil {
 			status.Message = err.Error()
 		}
+		addNotes(&status, where)
 		list = append(list, status)
 	}
 	slices.SortFunc(list, func(a, b backend.Status) int { return cmp.Compare(a.Name, b.Name) })

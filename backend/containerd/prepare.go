@@ -116,6 +116,7 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 	plan.Command = command(spec)
 	plan.Warnings = slices.Concat(things.Warnings, reach.warnings, warnings(spec, choice, api.Credential))
 	plan.RemoteControl, plan.Debug, plan.RawTerminal, plan.Discard = spec.RemoteControl, bottle.Debug, spec.RawTerminal, spec.Discard
+	plan.Declaration = spec.Declaration
 	plan.Mounts = mounts(plan)
 	return plan, nil
 }

@@ -100,7 +100,7 @@ func (l *launch) settle() error {
 	if !l.adopted {
 		return nil
 	}
-	if err := writePlan(l.places, l.plan); err != nil {
+	if err := errors.Join(writePlan(l.places, l.plan), writeDeclaration(l.places, l.plan.Declaration)); err != nil {
 		return err
 	}
 	for _, mark := range []string{l.kept(), l.outcome(), l.resuming()} {

@@ -91,6 +91,9 @@ func (a *application) resumeSpec(kept *backend.Work, o startOptions) (backend.Sp
 		return spec, options, err
 	}
 	spec.Resume = kept
+	if o.detach && spec.Declaration == nil {
+		spec.Declaration = kept.Declaration
+	}
 	if stored == nil {
 		return spec, options, nil
 	}

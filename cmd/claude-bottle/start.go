@@ -35,6 +35,7 @@ type startOptions struct {
 	timings             bool
 	detach              bool
 	detachKeys          detachKeys
+	life                lifeFlags
 	output              *format
 }
 
@@ -67,7 +68,8 @@ in use.`,
   claude-bottle start claude --cwd --include-ignored
   claude-bottle start claude --cwd --dry-run -o yaml
   claude-bottle start claude --name second --runtime gvisor
-  claude-bottle start claude --cwd --yes --detach -- -p "fix the tests"`,
+  claude-bottle start claude --cwd --yes --detach -- -p "fix the tests"
+  claude-bottle start claude --detach --restart OnFailure --deadline 2h --ttl 24h --label team=web`,
 		Annotations:       map[string]string{annotationOwnCode: "yes"},
 		ValidArgsFunction: a.completeAgents,
 		Args:              oneBeforeDash("start takes the name of one agent"),
@@ -99,6 +101,7 @@ func (o *startOptions) addLaunch(command *cobra.Command) {
 	flags.BoolVar(&o.rawTerminal, "raw-tty", false, "do not filter escape sequences that reach this terminal")
 	flags.BoolVarP(&o.detach, "detach", "d", false, "start claude in the background, and print the bottle's name")
 	o.detachKeys.add(flags)
+	o.life.add(command)
 	flags.BoolVar(&o.timings, "timings", false, "print how long each step took")
 	o.output = addFormat(command, "text", "json", "yaml")
 }
@@ -199,6 +202,10 @@ func (a *application) spec(o startOptions) (backend.Spec, manifest.Options, erro
 
 // specIn is spec for another working directory; "" is that of this process.
 func (a *application) specIn(cwd string, o startOptions) (backend.Spec, manifest.Options, error) {
+	declaration, err := o.life.declaration(o.detach)
+	if err != nil {
+		return backend.Spec{}, manifest.Options{}, err
+	}
 	options, err := a.manifestOptions()
 	if err != nil {
 		return backend.Spec{}, options, err
@@ -232,7 +239,7 @@ func (a *application) specIn(cwd string, o startOptions) (backend.Spec, manifest
 		IncludeIgnored: o.includeIgnored, IncludeSecrets: o.includeSecrets,
 		ForwardOAuthToken: o.forwardOAuthToken, RemoteControl: o.remoteControl, Runtime: policy, Image: o.image,
 		AllowVulnerableRunc: o.allowVulnerableRunc, RawTerminal: o.rawTerminal, DryRun: o.dryRun, Discard: o.discard,
-		ClaudeArgs: args, Lookup: a.lookup,
+		Declaration: declaration, ClaudeArgs: args, Lookup: a.lookup,
 	}, options, nil
 }
 

@@ -27,6 +27,8 @@ type listed struct {
 	Created                  time.Time
 	Detached                 bool
 	Outcome                  *backend.Outcome
+	Declaration              *backend.Declaration
+	Workspace                string
 }
 
 // list lists, which never fails.
