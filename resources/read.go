@@ -205,7 +205,7 @@ func mistakes(where string, found ...error) error {
 	var lines []error
 	for _, one := range found {
 		for line := range strings.Lines(one.Error()) {
-			lines = append(lines, fmt.Errorf("%s: %s: %w", where, backend.Printable(strings.TrimSpace(line)), errdefs.ErrInvalidArgument))
+			lines = append(lines, fmt.Errorf("%s: %s: %w", where, strings.TrimSpace(line), errdefs.ErrInvalidArgument))
 		}
 	}
 	return errors.Join(lines...)

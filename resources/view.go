@@ -80,6 +80,9 @@ func view(status backend.Status) *v1alpha1.Bottle {
 	bottle.Name = status.Name
 	bottle.UID = types.UID(status.ID)
 	bottle.CreationTimestamp = metav1.NewTime(status.Created.UTC())
+	if status.Outcome != nil { // what is created then is the directory that is kept
+		bottle.CreationTimestamp = metav1.NewTime(status.Outcome.Started.UTC())
+	}
 	if status.Declaration != nil {
 		bottle.Generation = status.Declaration.Generation
 	}
