@@ -36,6 +36,7 @@ type startOptions struct {
 	detach              bool
 	detachKeys          detachKeys
 	life                lifeFlags
+	bottle              string // instead of the agent's own
 	output              *format
 	// question is what is asked after the plan, and alsoShown what stands between.
 	question, alsoShown string
@@ -221,6 +222,7 @@ func (a *application) specIn(cwd string, o startOptions) (backend.Spec, manifest
 	if cwd != "" {
 		options.Cwd = cwd
 	}
+	options.Bottle = o.bottle
 	loaded, err := manifest.Load(options, o.agent)
 	if err != nil {
 		return backend.Spec{}, options, err
