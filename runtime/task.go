@@ -223,7 +223,7 @@ func (c *Client) removeByForce(ctx context.Context, name string, cause error) er
 		if err != nil || !c.daemon.SharesPIDs {
 			return c.failed(ctx, "delete task "+name, cause)
 		}
-		processes, err := c.orphans(name)
+		processes, err := c.Processes(name)
 		if err != nil {
 			return err
 		}

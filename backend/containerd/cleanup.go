@@ -38,7 +38,7 @@ func (b *Backend) planOne(ctx context.Context, where places, plan *backend.Clean
 		return nil
 	}
 	if alive {
-		is, err := b.unrecorded(ctx, where)
+		is, err := b.isUnrecorded(ctx, where)
 		if is {
 			plan.Items = append(plan.Items, backend.CleanupItem{Bottle: where.id.String(), Kind: "bottle", Target: where.id.Name, Reason: "its record was removed from containerd"})
 		}
@@ -111,7 +111,7 @@ func (b *Backend) Cleanup(ctx context.Context, plan *backend.CleanupPlan) error 
 			failed = errors.Join(failed, err)
 			continue
 		}
-		if _, err := b.endUnrecorded(ctx, b.layout.bottle(id)); err != nil {
+		if err := b.endUnrecorded(ctx, b.layout.bottle(id)); err != nil {
 			failed = errors.Join(failed, err)
 			continue
 		}

@@ -122,7 +122,7 @@ func (b *Backend) kept(ctx context.Context, known map[string]bool) ([]backend.St
 		}
 		alive, err := held(where.lock())
 		if taken, takenErr := exists(where.taken()); alive && (takenErr != nil || !taken) {
-			if is, err := b.unrecorded(ctx, where); err == nil && is {
+			if is, err := b.isUnrecorded(ctx, where); err == nil && is {
 				list = append(list, backend.Status{
 					Name: id.Name, ID: id.String(), Phase: backend.PhaseDead, Created: info.ModTime(),
 					Workspace: where.place(backend.PlaceWorkspace), Message: unrecordedWords,

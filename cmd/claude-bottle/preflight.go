@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -27,12 +28,17 @@ func (a *application) preflight(ctx context.Context, o startOptions, options man
 				return backend.Secrets{}, err
 			}
 		}
+		_, _ = io.WriteString(a.err, o.alsoShown)
 	}
 	if err := a.approveProject(ctx, options, spec, tty); err != nil {
 		return backend.Secrets{}, err
 	}
 	if !o.yes {
-		yes, err := tty.Confirm(ctx, a.err, "launch this agent? [y/N] ")
+		question := o.question
+		if question == "" {
+			question = "launch this agent? [y/N] "
+		}
+		yes, err := tty.Confirm(ctx, a.err, question)
 		if err != nil {
 			return backend.Secrets{}, fmt.Errorf("%w (%w)", errDeclined, err)
 		}

@@ -38,6 +38,8 @@ type startOptions struct {
 	life                lifeFlags
 	bottle              string // instead of the agent's own
 	output              *format
+	// question is what is asked after the plan, and alsoShown what stands between.
+	question, alsoShown string
 }
 
 func (a *application) startCommand() *cobra.Command {
@@ -79,18 +81,24 @@ in use.`,
 			return a.start(command.Context(), o)
 		},
 	}
+	o.addSpec(command)
+	flags := command.Flags()
+	flags.StringVar(&o.name, "name", "", "`name` of the bottle (default: the agent's)")
+	flags.BoolVar(&o.remoteControl, "remote-control", false, "start claude with --remote-control")
+	flags.BoolVar(&o.discard, "discard", false, "throw the work away at the end")
+	o.addLaunch(command)
+	return command
+}
+
+// addSpec adds the flags that say what a new bottle is.
+func (o *startOptions) addSpec(command *cobra.Command) {
 	flags := command.Flags()
 	flags.BoolVar(&o.copyCwd, "cwd", false, "copy the working directory with its .git into the bottle")
 	flags.BoolVar(&o.includeIgnored, "include-ignored", false, "with --cwd: copy what git ignores, too")
 	flags.BoolVar(&o.includeSecrets, "include-secrets", false, "with --cwd: copy what looks like a secret, too")
-	flags.StringVar(&o.name, "name", "", "`name` of the bottle (default: the agent's)")
 	flags.StringVar(&o.runtime, "runtime", "", "auto, gvisor or runc (default: the bottle file's, else auto)")
 	flags.StringVar(&o.image, "image", "", "image `reference` (default: the bottle file's)")
-	flags.BoolVar(&o.remoteControl, "remote-control", false, "start claude with --remote-control")
 	flags.BoolVar(&o.forwardOAuthToken, "forward-oauth-token", false, "use CLAUDE_CODE_OAUTH_TOKEN, also when an API key is set; it stays on the host")
-	flags.BoolVar(&o.discard, "discard", false, "throw the work away at the end")
-	o.addLaunch(command)
-	return command
 }
 
 // addLaunch adds the flags of every verb that launches.

@@ -72,6 +72,10 @@ func TestF12_F15_F34_WhatIsDoneToABottleBehindItsBack(t *testing.T) {
 			if err := u.Daemon.Client().ContainerService().Delete(inNamespace(t), "tester"); err != nil {
 				t.Fatal(err)
 			}
+			if now := named(t, list(t, u), "tester"); !strings.Contains(now.Message, "cleanup") {
+				t.Errorf("it is %+v", now)
+			}
+			bottletest.Contains(t, u.Run("start", "tester", "--yes").Want(t, 3).Stderr, "cleanup", "--name")
 		},
 		"F34 rm -rf of the run directory": func(t *testing.T, u *bottletest.User) { empty(t, u.RunRoot) },
 		"F15 a reboot": func(t *testing.T, u *bottletest.User) {
