@@ -102,6 +102,22 @@ func (c *Client) Task(ctx context.Context, name string) (TaskState, error) {
 	return c.task(ctx, name)
 }
 
+// Tasks asks for the states of all that there are, by name, in one call. One whose shim
+// gives no answer is not among them.
+func (c *Client) Tasks(ctx context.Context) (map[string]TaskState, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	response, err := c.client.TaskService().List(ctx, &tasks.ListTasksRequest{})
+	if err != nil {
+		return nil, c.failed(ctx, "list tasks", errgrpc.ToNative(err))
+	}
+	states := make(map[string]TaskState, len(response.GetTasks()))
+	for _, process := range response.GetTasks() {
+		states[process.GetID()] = stateOf(process)
+	}
+	return states, nil
+}
+
 func (c *Client) task(ctx context.Context, name string) (TaskState, error) {
 	response, err := c.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: name})
 	err = errgrpc.ToNative(err)
@@ -111,8 +127,11 @@ func (c *Client) task(ctx context.Context, name string) (TaskState, error) {
 	if err != nil {
 		return TaskState{}, c.failed(ctx, "look at task "+name, err)
 	}
-	process := response.GetProcess()
-	return TaskState{Exists: true, Status: statusName(process.GetStatus()), PID: process.GetPid(), ExitCode: process.GetExitStatus()}, nil
+	return stateOf(response.GetProcess()), nil
+}
+
+func stateOf(process *task.Process) TaskState {
+	return TaskState{Exists: true, Status: statusName(process.GetStatus()), PID: process.GetPid(), ExitCode: process.GetExitStatus()}
 }
 
 func statusName(status task.Status) string {
@@ -185,13 +204,38 @@ func (c *Client) RemoveTask(ctx context.Context, name string) error {
 		c.kill(ctx, name, state.PID, exits)
 	}
 	_, err = c.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: name})
-	if err = errgrpc.ToNative(err); err != nil && !errdefs.IsNotFound(err) {
-		if state, again := c.task(ctx, name); again == nil && !state.Exists {
+	if err = errgrpc.ToNative(err); err == nil || errdefs.IsNotFound(err) {
+		return nil
+	}
+	return c.removeByForce(ctx, name, err)
+}
+
+// removeByForce is for a task that its shim can't remove, as without the runtime's binary:
+// the daemon forgets a task whose shim has died. What is left then are leftovers.
+func (c *Client) removeByForce(ctx context.Context, name string, cause error) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		state, err := c.task(ctx, name)
+		if err == nil && !state.Exists {
 			return nil
 		}
-		return c.failed(ctx, "delete task "+name, err)
+		if err != nil || !c.daemon.SharesPIDs {
+			return c.failed(ctx, "delete task "+name, cause)
+		}
+		processes, err := c.Processes(name)
+		if err != nil {
+			return err
+		}
+		for _, pid := range processes {
+			_ = kill(pid)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return c.failed(ctx, "delete task "+name, cause)
+		}
 	}
-	return nil
 }
 
 // kill ends the sandbox. A failed gVisor start answers a kill with an error that

@@ -21,6 +21,7 @@ const module = "github.com/claude-bottle/claude-bottle/"
 // mayImport says which rooms each room may import. What is not listed is not
 // allowed.
 var mayImport = map[string][]string{
+	"api/v1alpha1":       {},
 	"archive":            {},
 	"backend":            {},
 	"backend/containerd": {"archive", "backend", "change", "ledger", "neck", "oci", "provision", "runtime", "supervise", "work"},
@@ -38,6 +39,7 @@ var mayImport = map[string][]string{
 	"neck":               {},
 	"oci":                {"backend"},
 	"provision":          {"archive", "backend", "hostgit", "leaks"},
+	"resources":          {"api/v1alpha1", "backend", "manifest"},
 	"runtime":            {"backend", "oci"},
 	"supervise":          {"archive", "backend", "egress", "journal", "leaks", "neck"},
 	"terminal":           {"backend"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/runtime"
+	"github.com/containerd/log"
 )
 
 // ListActive implements backend.Backend.
@@ -16,21 +17,26 @@ func (b *Backend) ListActive(ctx context.Context) ([]backend.Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	// One call for all: without an answer, each that it matters for is asked for itself.
+	tasks, err := b.client.Tasks(ctx)
+	if err != nil {
+		log.G(ctx).WithError(err).Debug("list bottles")
+	}
 	list := make([]backend.Status, 0, len(records))
 	known := map[string]bool{}
 	for _, record := range records {
 		if id, err := idOf(record); err == nil {
 			known[id.String()] = true
 		}
-		list = append(list, b.status(ctx, record))
+		list = append(list, b.status(ctx, record, tasks))
 	}
 	slices.SortFunc(list, func(a, b backend.Status) int { return cmp.Compare(a.Name, b.Name) })
-	kept, err := b.kept(known)
+	kept, err := b.kept(ctx, known)
 	return append(list, kept...), err
 }
 
 // status never fails: what can't be seen is said in the message.
-func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Status {
+func (b *Backend) status(ctx context.Context, record runtime.Record, tasks map[string]runtime.TaskState) backend.Status {
 	status := backend.Status{
 		Name:    record.Name,
 		ID:      record.Labels[backend.LabelID],
@@ -56,7 +62,7 @@ func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Sta
 	}
 	if err := b.layout.checkRoots(record); err != nil {
 		status.Phase, status.Message = backend.PhaseStarting, err.Error()
-		if phase, err := b.taskPhase(ctx, record.Name); err == nil && phase == taskRunning {
+		if phase, err := b.listedPhase(ctx, record.Name, tasks); err == nil && phase == taskRunning {
 			status.Phase = backend.PhaseRunning
 		}
 		return status
@@ -66,9 +72,11 @@ func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Sta
 		status.Phase, status.Message = backend.PhaseDead, err.Error()
 		return status
 	}
-	phase, err := b.taskPhase(ctx, record.Name)
-	if err != nil {
-		status.Message = err.Error()
+	phase := taskAbsent
+	if alive {
+		if phase, err = b.listedPhase(ctx, record.Name, tasks); err != nil {
+			status.Message = err.Error()
+		}
 	}
 	if err := checkRecord(record); err != nil {
 		status.Message = err.Error()
@@ -90,8 +98,17 @@ func (b *Backend) status(ctx context.Context, record runtime.Record) backend.Sta
 	return status
 }
 
+// listedPhase takes the phase from the list of tasks. One that isn't there is asked for:
+// it may have no task yet, or a shim that hangs.
+func (b *Backend) listedPhase(ctx context.Context, name string, tasks map[string]runtime.TaskState) (taskPhase, error) {
+	if task, listed := tasks[name]; listed {
+		return phaseOf(task), nil
+	}
+	return b.taskPhase(ctx, name)
+}
+
 // kept lists the workspaces of bottles that are gone.
-func (b *Backend) kept(known map[string]bool) ([]backend.Status, error) {
+func (b *Backend) kept(ctx context.Context, known map[string]bool) ([]backend.Status, error) {
 	ids, err := b.layout.ids()
 	if err != nil {
 		return nil, err
@@ -105,7 +122,13 @@ func (b *Backend) kept(known map[string]bool) ([]backend.Status, error) {
 		}
 		alive, err := held(where.lock())
 		if taken, takenErr := exists(where.taken()); alive && (takenErr != nil || !taken) {
-			continue // a start that has no record yet
+			if is, err := b.isUnrecorded(ctx, where); err == nil && is {
+				list = append(list, backend.Status{
+					Name: id.Name, ID: id.String(), Phase: backend.PhaseDead, Created: info.ModTime(),
+					Workspace: where.place(backend.PlaceWorkspace), Message: unrecordedWords,
+				})
+			}
+			continue // else a start that has no record yet
 		}
 		if err == nil {
 			err = checkState(where)

@@ -147,15 +147,19 @@ func (b *Backend) taskPhase(ctx context.Context, name string) (taskPhase, error)
 	if err != nil {
 		return taskAbsent, err
 	}
+	return phaseOf(task), nil
+}
+
+func phaseOf(task runtime.TaskState) taskPhase {
 	switch {
 	case !task.Exists:
-		return taskAbsent, nil
+		return taskAbsent
 	case task.Status == "created":
-		return taskCreated, nil
+		return taskCreated
 	case task.Status == "stopped":
-		return taskStopped, nil
+		return taskStopped
 	default:
-		return taskRunning, nil
+		return taskRunning
 	}
 }
 

@@ -77,7 +77,7 @@ func (b *Backend) Prepare(ctx context.Context, spec backend.Spec) (*backend.Plan
 func (b *Backend) checkNameFree(ctx context.Context, name string) error {
 	record, err := b.client.Record(ctx, name)
 	if errdefs.IsNotFound(err) {
-		return nil
+		return b.checkNotUnrecorded(ctx, name)
 	}
 	if err != nil {
 		return err

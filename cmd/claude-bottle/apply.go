@@ -23,14 +23,19 @@ type applyOptions struct {
 	includeAutorun bool
 	dryRun         bool
 	output         *format
+	files          fileFlags
+	launch         declaredLaunch
 }
 
 func (a *application) applyCommand() *cobra.Command {
 	var o applyOptions
 	command := &cobra.Command{
-		Use:   "apply NAME [flags] [PATH...]",
-		Short: "Put what a bottle has changed onto your files",
-		Long: `Put what a bottle has changed onto the files of the directory that it came from, or of
+		Use:   "apply {NAME [PATH...] | -f FILE} [flags]",
+		Short: "Put what a bottle has changed onto your files; or, with -f, declare bottles",
+		Long: `There are two things to apply: the work of a bottle, by its NAME, to your files; and
+with -f files that declare bottles, as kubectl does, to this host.
+
+apply NAME: put what a bottle has changed onto the files of the directory that it came from, or of
 another one. What you changed meanwhile is joined as git merge does; where that can't
 be nothing is written. The list is shown first. Files that run by themselves (hooks,
 tasks, build and editor files, instructions for agents, programs) are asked for one by
@@ -40,25 +45,73 @@ links out of the tree, sockets and devices never come home this way.
 All files are written or none. Your git's index, branches and hooks are left alone.
 
 The exit code is 3 when something was changed at both ends, and 1 when you said no: then
-nothing is written.`,
+nothing is written.
+
+apply -f FILE: start each Bottle that the file declares and that isn't there, detached,
+after the plan and the question of start. One that is there as declared is left alone
+(unchanged), also once it has finished: delete it to have it run again. Of one that is
+there labels, annotations and ttlSecondsAfterFinished may change (configured); another
+change is an error that names the field. Nothing that isn't declared is removed.
+
+The exit code is 3 when a bottle that wasn't declared has the name, and 1 for all else that
+went wrong; the other Bottles are applied.`,
 		Example: `  claude-bottle apply claude
   claude-bottle apply claude src docs/guide.md
   claude-bottle apply claude --dry-run -o json
-  claude-bottle apply claude@k3x9p --into ../elsewhere --yes`,
-		Args:              atLeastOne("apply", "NAME"),
+  claude-bottle apply claude@k3x9p --into ../elsewhere --yes
+
+  claude-bottle apply -f bottles.yaml --dry-run
+  claude-bottle apply -f bottles/ -R --yes
+  sed "s/NAME/fix-42/" template.yaml | claude-bottle apply -f - --yes`,
+		Args:              o.checkArguments,
 		ValidArgsFunction: a.completeBottles,
 	}
 	flags := command.Flags()
+	o.files.add(command, "to start")
+	o.launch.add(command)
 	flags.StringVar(&o.into, "into", "", "`directory` to change (default: the one that the bottle came from)")
-	flags.BoolVarP(&o.yes, "yes", "y", false, "apply without asking, but for files that run by themselves")
+	flags.BoolVarP(&o.yes, "yes", "y", false, "apply without asking, but for files that run by themselves; with -f: launch without asking")
 	flags.BoolVar(&o.includeAutorun, "include-autorun", false, "files that run by themselves, too, without asking for each")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "show the list and change nothing")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "show the list, or with -f the plans, and change nothing")
 	o.output = addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
+		if o.files.given() {
+			return a.interruptible(command, func(ctx context.Context) error { return a.applyFiles(ctx, o) })
+		}
 		o.name, o.paths = args[0], args[1:]
 		return a.interruptible(command, func(ctx context.Context) error { return a.apply(ctx, o) })
 	}
 	return command
+}
+
+// checkArguments tells the two kinds of apply apart.
+func (o *applyOptions) checkArguments(command *cobra.Command, args []string) error {
+	if !o.files.given() {
+		if given := firstChanged(command, "recursive", "allow-vulnerable-runc", "forward-oauth-token"); given != "" {
+			return usageError{fmt.Errorf("--%s is for apply -f FILE", given)}
+		}
+		if len(args) == 0 {
+			return usageError{errors.New("apply takes the name of a bottle whose work is put onto your files, or -f FILE with Bottles to start")}
+		}
+		return nil
+	}
+	if given := firstChanged(command, "into", "include-autorun"); given != "" {
+		return usageError{fmt.Errorf("--%s is for apply NAME, which puts the work of a bottle onto your files; -f declares bottles", given)}
+	}
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("apply takes either NAME, whose work is put onto your files, or -f FILE with Bottles to start: got -f and %s; one more file needs another -f", backend.Printable(args[0]))}
+	}
+	return nil
+}
+
+// firstChanged is the first of the flags that was given, or "".
+func firstChanged(command *cobra.Command, names ...string) string {
+	for _, name := range names {
+		if command.Flags().Changed(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 var errNotApplied = fmt.Errorf("nothing was applied: only a yes on a terminal, or --yes, applies anything: %w", errdefs.ErrAborted)

@@ -11,24 +11,9 @@ import (
 	"testing"
 
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/claude-bottle/claude-bottle/backend/containerd"
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 	"github.com/containerd/errdefs"
 )
-
-// keeperOf is the backend that the user's program has, for what no verb does.
-func keeperOf(t *testing.T, u *bottletest.User) *containerd.Backend {
-	t.Helper()
-	opened, err := containerd.New(t.Context(), containerd.Options{
-		Address: u.Daemon.Address, Root: u.Root, RunRoot: u.RunRoot,
-		Init: filepath.Join(filepath.Dir(u.Binary), "bottle-init"), Executable: u.Binary, Libexec: u.Daemon.Libexec,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = opened.Close() })
-	return opened
-}
 
 // says runs a shell command inside and returns what it prints.
 func says(t *testing.T, inside backend.Inside, command string) string {
@@ -54,7 +39,7 @@ func TestHelperBottleHasTheWorkAndNothingElse(t *testing.T) {
 	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, "echo wish > made; ln -s /etc/passwd link; id -u")
 		uid := u.Start(runtime).Want(t, 0).Stdout
-		b := keeperOf(t, u)
+		b := u.Backend(t)
 		work, err := b.Find(t.Context(), "tester")
 		if err != nil {
 			t.Fatal(err)
