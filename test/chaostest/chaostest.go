@@ -31,7 +31,7 @@ type Options struct {
 	Points int
 	// Restarts is how many of them kill containerd and start it again, at least.
 	Restarts int
-	// Seed chooses them. The same seed gives the same points.
+	// Seed chooses them. The same numbers give the same points.
 	Seed uint64
 	// Only is the one point that is tried, counted from 1; 0 tries all.
 	Only int
@@ -54,7 +54,7 @@ func Run(u *bottletest.User, options Options) {
 		r.try(p)
 		struck[p.victim]++
 		if u.Failed() && !before {
-			u.Errorf("the first point that fails is %d of seed %d: %s", i+1, options.Seed, p)
+			u.Errorf("the first point that fails is %s; CHAOS_SEED=%d CHAOS_POINTS=%d CHAOS_POINT=%d repeats it", p, options.Seed, options.Points, i+1)
 		}
 	}
 	u.Logf("seed %d, %s: struck were %v; %d files of work were there and are, %d commands ended as if nothing had been",

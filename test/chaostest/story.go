@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -144,6 +145,12 @@ func (r *run) strike(p point, command *exec.Cmd, ended <-chan struct{}) {
 		}
 	}
 	if strings.HasPrefix(p.victim, "stopped ") {
+		// A process without arguments is one in which gVisor runs what the agent has
+		// started: the sentry traces it, and takes a stop that it did not send amiss.
+		pids = slices.DeleteFunc(pids, func(pid int) bool {
+			line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+			return err != nil || len(line) == 0
+		})
 		if p.victim == "stopped containerd" {
 			pids = append(pids, r.Daemon.Pid())
 		}
