@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	goruntime "runtime"
+	"strings"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/spf13/cobra"
@@ -48,6 +50,7 @@ when one didn't, and 125 when a bottle could not be started at all.`,
 		Example: `  claude-bottle run claude --cwd -p "fix the flaky test" --count 3
   claude-bottle run claude --cwd --each tasks.txt --parallel 4 --yes
   claude-bottle run claude --cwd --yes --quiet -o json -p "add a changelog" | jq '.[].work.refs'
+  claude-bottle run claude --cwd -p "make it faster" --count 5 --deadline 30m --label try=speed
   claude-bottle run claude -p "explain gVisor" -- --max-turns 3`,
 		Annotations:       map[string]string{annotationOwnCode: "yes"},
 		ValidArgsFunction: a.completeAgents,
@@ -65,6 +68,7 @@ when one didn't, and 125 when a bottle could not be started at all.`,
 	flags.BoolVarP(&o.yes, "yes", "y", false, "launch without asking")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print the plan of the first bottle and create nothing")
 	flags.BoolVar(&o.allowVulnerableRunc, "allow-vulnerable-runc", false, "accept a runc with known ways out")
+	o.addLife(command)
 	o.output = addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		o.agent, o.claudeArgs, o.detach = args[0], args[1:], true
@@ -74,6 +78,18 @@ when one didn't, and 125 when a bottle could not be started at all.`,
 		return a.fanOut(command.Context(), o)
 	}
 	return command
+}
+
+// leastTTL leaves this program the time to see how a bottle has ended.
+const leastTTL = time.Minute
+
+// addLife adds the flags of a declaration: all bottles of a run are detached.
+func (o *runOptions) addLife(command *cobra.Command) {
+	o.life.add(command)
+	for _, name := range lifeNames() {
+		flag := command.Flags().Lookup(name)
+		flag.Usage = strings.TrimPrefix(flag.Usage, "with --detach: ")
+	}
 }
 
 // check refuses what can't be meant.
@@ -87,6 +103,8 @@ func (o *runOptions) check(counted bool) error {
 		return usageError{fmt.Errorf("--count %d: give a number from 1 to %d", o.count, maxTasks)}
 	case o.parallel < 1:
 		return usageError{fmt.Errorf("--parallel %d: one bottle at a time is the least", o.parallel)}
+	case o.life.flags != nil && o.life.flags.Changed("ttl") && o.life.ttl < leastTTL:
+		return usageError{fmt.Errorf("--ttl %v: run looks at a bottle that has ended, and removes it itself: give %v at least", o.life.ttl, leastTTL)}
 	case o.keep && o.removeAll:
 		return usageError{errors.New("--keep and --rm: choose one")}
 	}

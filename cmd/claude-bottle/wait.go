@@ -9,13 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claude-bottle/claude-bottle/api/v1alpha1"
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
-
-// resourceKind is what bottles are called beside their names, as kubectl does.
-const resourceKind = "bottle.claude-bottle.dev/"
 
 // waitOptions are the flags of wait.
 type waitOptions struct {
@@ -83,7 +81,7 @@ func (a *application) waitAll(ctx context.Context, names []string, o waitOptions
 	defer func() { _ = keeper.Close() }()
 	lives := make([]*backend.ID, len(names))
 	for i, name := range names {
-		names[i] = strings.TrimPrefix(name, resourceKind)
+		names[i] = plainName(name)
 		if lives[i], err = lifeOf(ctx, keeper, names[i], o.condition); err != nil {
 			return err
 		}
@@ -105,7 +103,7 @@ func (a *application) waitAll(ctx context.Context, names []string, o waitOptions
 			}
 		}
 		if list = append(list, met); o.output.value == "text" {
-			_, err = fmt.Fprintf(a.out, "%s%s condition met\n", resourceKind, backend.Printable(name))
+			_, err = fmt.Fprintf(a.out, "%s/%s condition met\n", v1alpha1.Resource, backend.Printable(name))
 		} else if o.output.value == "exit-code" {
 			_, err = fmt.Fprintln(a.out, met.exitCode())
 		}
@@ -148,7 +146,7 @@ func (o waitOptions) wait(ctx context.Context, look *lookout, id backend.ID) (*b
 		return o.condition.met(status)
 	})
 	if errors.Is(err, errTimedOut) {
-		return nil, fmt.Errorf("%s%s: %w", resourceKind, id.Name, err)
+		return nil, fmt.Errorf("%s/%s: %w", v1alpha1.Resource, id.Name, err)
 	}
 	return outcome, err
 }
