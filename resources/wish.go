@@ -26,7 +26,7 @@ func Wish(bottle *v1alpha1.Bottle, base backend.Spec) (backend.Spec, error) {
 	if wish.RuntimeClassName != "" && wish.RuntimeClassName != string(backend.RuntimeGVisor) && file.Runtime == backend.RuntimeGVisor {
 		return spec, denied(field.NewPath("spec", "runtimeClassName"), fmt.Sprintf("bottle %s demands gvisor", file.Name))
 	}
-	limits, err := limits(wish.Resources, file)
+	limits, err := Limits(wish.Resources, file)
 	if err != nil {
 		return spec, err
 	}
@@ -56,8 +56,9 @@ func arguments(wish v1alpha1.BottleSpec) []string {
 	return slices.Concat([]string{"-p"}, wish.Args, []string{"--", wish.Prompt})
 }
 
-// limits are those of the bottle file, lowered. One that the file doesn't have may be set.
-func limits(wish v1alpha1.Resources, file backend.BottleFile) (backend.Limits, error) {
+// Limits are those of the bottle file, lowered as the resource wishes. One that the file
+// doesn't name may be set; more than it names is a PermissionDenied error.
+func Limits(wish v1alpha1.Resources, file backend.BottleFile) (backend.Limits, error) {
 	most, err := manifest.Limits(file.Resources)
 	if err != nil {
 		return most, err

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ var mayImport = map[string][]string{
 	"change":             {"archive", "backend", "hostgit", "ledger"},
 	"cmd/bottle-init":    {"archive", "neck"},
 	"cmd/claude-bottle":  {"*"},
+	"controller":         {"backend"},
 	"egress":             {"backend", "journal", "leaks"},
 	"fetch":              {"archive", "backend", "hostgit", "ledger"},
 	"hack":               {},
@@ -58,7 +60,11 @@ var onlyIn = map[string]struct {
 	"github.com/hashicorp/yamux":           {[]string{"neck"}, "one room knows how the neck is multiplexed"},
 	"github.com/miekg/dns":                 {[]string{"cmd/bottle-init"}, "names are answered inside the bottle only"},
 	"github.com/vishvananda/netlink":       {[]string{"backend/containerd"}, "one room makes network namespaces"},
+	"github.com/prometheus/client_golang":  {[]string{"controller"}, "one room measures"},
+	"k8s.io/client-go":                     {[]string{"controller"}, "one room has a queue"},
 	"github.com/pelletier/go-toml/v2":      {[]string{"leaks"}, "one file of rules is TOML"},
+	"k8s.io/apimachinery":                  {[]string{"api/v1alpha1", "resources", "cmd/claude-bottle"}, "resources are what Kubernetes has words for"},
+	"sigs.k8s.io":                          {[]string{"api/v1alpha1", "resources"}, "resources are parsed in one room, shown in one"},
 	"go.yaml.in/yaml/v3":                   {[]string{"manifest", "cmd/claude-bottle"}, "files are parsed in one room, output printed in one"},
 }
 
@@ -170,6 +176,28 @@ func TestForeignPackagesStayInTheirRooms(t *testing.T) {
 				if (path == prefix || strings.HasPrefix(path, prefix+"/")) && !slices.Contains(fence.rooms, s.room) {
 					t.Errorf("%s imports %s, which belongs to %v: %s", s.path, path, fence.rooms, fence.why)
 				}
+			}
+		}
+	}
+}
+
+// TestNoProgramCarriesTheWholeOfKubernetes: these bring every API group along, or a whole
+// server, and weigh more than all that is ours (docs/dependencies.md).
+func TestNoProgramCarriesTheWholeOfKubernetes(t *testing.T) {
+	command := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/...")
+	command.Dir = ".."
+	output, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deps := strings.Fields(string(output))
+	if !slices.Contains(deps, "k8s.io/apimachinery/pkg/apis/meta/v1") {
+		t.Fatalf("the list of %d dependencies is not the one of the programs", len(deps))
+	}
+	for _, dep := range deps {
+		for _, heavy := range []string{"k8s.io/client-go/kubernetes", "sigs.k8s.io/controller-runtime", "k8s.io/apiserver", "k8s.io/api"} {
+			if dep == heavy || strings.HasPrefix(dep, heavy+"/") {
+				t.Errorf("a program depends on %s", dep)
 			}
 		}
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // Decode reads one document of YAML or JSON: a Bottle, a BottleList, or a List of v1
-// with Bottles in it. It is strict: all unknown and duplicate fields are named in the
+// with Bottles in it. It is strict: unknown and duplicate fields are named in the
 // error, with the nearest field that is known. A document without anything in it has no
 // Bottles. They are neither defaulted nor validated.
 func Decode(document []byte) ([]*Bottle, error) {
@@ -83,15 +83,21 @@ func decodeList(data []byte) ([]*Bottle, error) {
 	return bottles, errors.Join(failed...)
 }
 
+// maxMistakes bounds how many of one Bottle are named.
+const maxMistakes = 20
+
 // decodeStrictly names all that the type does not know.
 func decodeStrictly(data []byte, into any) error {
 	strict, err := kjson.UnmarshalStrict(data, into)
 	if err != nil {
 		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 	}
-	failed := make([]error, 0, len(strict))
-	for _, one := range strict {
+	failed := make([]error, 0, maxMistakes+1)
+	for _, one := range strict[:min(maxMistakes, len(strict))] {
 		failed = append(failed, explained(one, reflect.TypeOf(into)))
+	}
+	if len(strict) > maxMistakes {
+		failed = append(failed, errors.New("there are more mistakes"))
 	}
 	return errors.Join(failed...)
 }

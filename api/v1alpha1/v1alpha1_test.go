@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -140,6 +141,17 @@ func TestWhatIsNotKnownIsAnErrorThatNamesTheNearest(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestOfManyMistakesTheFirstAreNamed(t *testing.T) {
+	document := "apiVersion: claude-bottle.dev/v1alpha1\nkind: Bottle\n"
+	for i := range 1000 {
+		document += fmt.Sprintf("k%d: 1\n", i)
+	}
+	_, err := Decode([]byte(document))
+	if err == nil || strings.Count(err.Error(), "\n") != 20 || !strings.Contains(err.Error(), "there are more mistakes") {
+		t.Errorf("it says %v", err)
 	}
 }
 

@@ -33,7 +33,7 @@ func (b *Backend) Declare(ctx context.Context, name string, declaration backend.
 	if err != nil {
 		return err
 	}
-	if err := writeDeclaration(where, &declaration); err != nil {
+	if err := errors.Join(writeDeclaration(where, &declaration), touch(where.state)); err != nil {
 		return fmt.Errorf("declare %s: %w", name, err)
 	}
 	return nil

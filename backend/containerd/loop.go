@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/containerd/log"
 )
 
 // doer does the steps of one bottle.
@@ -32,6 +33,7 @@ func reconcile(ctx context.Context, w wish, s seen, do doer, progress backend.Pr
 					continue
 				}
 				running[what] = true
+				log.G(ctx).WithField("step", string(what)).Debug("begin")
 				go func() {
 					ended := progress.Step(string(what))
 					err := do(ctx, what)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -107,6 +108,11 @@ func (a *application) deleteAll(ctx context.Context, o deleteOptions) error {
 	if len(found) == 0 && len(missing) == 0 && !a.quiet {
 		_, _ = fmt.Fprintln(a.err, "claude-bottle: no bottles found")
 	}
+	return firstCode(append(failed, a.deleteEach(ctx, o, keeper, list, found)...))
+}
+
+// deleteEach tries some at a time, and returns what went wrong.
+func (a *application) deleteEach(ctx context.Context, o deleteOptions, keeper openedKeeper, list []backend.Status, found []*v1alpha1.Bottle) []error {
 	var group errgroup.Group
 	group.SetLimit(deleters)
 	var telling sync.Mutex
@@ -121,12 +127,7 @@ func (a *application) deleteAll(ctx context.Context, o deleteOptions) error {
 		})
 	}
 	_ = group.Wait() // what went wrong is in the results
-	for _, err := range results {
-		if err != nil {
-			failed = append(failed, err)
-		}
-	}
-	return firstCode(failed)
+	return slices.DeleteFunc(results, func(err error) bool { return err == nil })
 }
 
 // deletion ends one bottle and removes what is kept of it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -52,6 +53,15 @@ func (a *application) preflight(ctx context.Context, o startOptions, options man
 	}
 	secrets.Routes, err = a.readRoutes(ctx, plan, options.Home)
 	return secrets, err
+}
+
+// printPlan prints what a try is for.
+func printPlan(w *os.File, plan *backend.Plan, output *format) error {
+	done, err := output.structured(w, plan)
+	if done || err != nil {
+		return err
+	}
+	return plan.Print(w)
 }
 
 // approveProject asks for an agent file that comes with the repository, once

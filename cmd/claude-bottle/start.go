@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -189,9 +188,11 @@ func (a *application) session(ctx context.Context, o startOptions, began time.Ti
 	}
 	detached := false
 	defer func() {
-		if !detached {
-			err = errors.Join(err, a.end(ctx, bottle, plan))
+		if detached {
+			a.haveController(ctx, opened)
+			return
 		}
+		err = errors.Join(err, a.end(ctx, bottle, plan))
 	}()
 	if o.detach {
 		err = a.begin(ctx, bottle, plan)
@@ -240,14 +241,6 @@ func (a *application) end(ctx context.Context, bottle backend.Bottle, plan *back
 	}
 	a.printReport(ctx, bottle, plan)
 	return bottle.Close(ctx)
-}
-
-func printPlan(w *os.File, plan *backend.Plan, output *format) error {
-	done, err := output.structured(w, plan)
-	if done || err != nil {
-		return err
-	}
-	return plan.Print(w)
 }
 
 var errDeclined = fmt.Errorf("not launched: only a yes on a terminal, or --yes, launches a bottle: %w", errdefs.ErrAborted)

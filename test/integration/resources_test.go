@@ -132,6 +132,7 @@ func TestAHeadlessBottleRunsToFinished(t *testing.T) {
 		if again := u.Run("apply", "-f", path, "--yes").Want(t, 0); again.Stdout != "bottle.claude-bottle.dev/task unchanged\n" {
 			t.Errorf("it printed %q", again.Stdout)
 		}
+		bottletest.Contains(t, u.Run("resume", "task", "--dry-run").Want(t, 0).Stdout, "memory 512.0 MiB", "cpus 0.5")
 		bottletest.Contains(t, u.Run("delete", "-f", path).Want(t, 4).Stderr, "holds unsaved work")
 		u.Run("delete", "bottle/task", "--discard").Want(t, 0)
 		if left := list(t, u); len(left) != 0 {
