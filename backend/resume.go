@@ -93,6 +93,9 @@ func (p *Plan) words() planLines {
 		lines.add(fmt.Sprintf("%s %s", input.Kind, input.Name), "%d files, %s, sha256:%s", input.Files, Bytes(input.Bytes), short(input.SHA256))
 	}
 	for _, variable := range p.Env {
+		if variable.Origin == EnvBuiltIn && (variable.Name == "TERM" || variable.Name == "COLORTERM") {
+			continue // the terminal's that it is started from
+		}
 		lines.add("env "+variable.Name, "%s %s%s", variable.Origin, variable.From, variable.Prompt)
 	}
 	p.reachWords(&lines)
@@ -106,7 +109,7 @@ func (p *Plan) words() planLines {
 	lines.add("debug", "%t", p.Debug)
 	lines.add("raw terminal", "%t", p.RawTerminal)
 	lines.add("discard", "%t", p.Discard)
-	if p.Declaration != nil {
+	if p.Declaration != nil && p.Declaration.Life.Words() != "" {
 		lines.add("life", "%s", p.Declaration.Life.Words())
 	}
 	return lines
@@ -119,14 +122,39 @@ const (
 	ResumeFlag   = "--resume"
 )
 
-// withoutConversation leaves out of a command which conversation goes on.
+// withoutConversation leaves out of a command which conversation goes on. What follows
+// -- is text.
 func withoutConversation(command []string) []string {
 	var rest []string
-	for i, argument := range command {
-		if argument == ContinueFlag || argument == ResumeFlag || i > 0 && command[i-1] == ResumeFlag {
-			continue
+	for i := 0; i < len(command); i++ {
+		switch argument := command[i]; {
+		case argument == "--":
+			return append(rest, command[i:]...)
+		case argument == ContinueFlag, argument == "-c":
+		case argument == ResumeFlag, argument == "-r", argument == "--session-id":
+			if i+1 < len(command) && !strings.HasPrefix(command[i+1], "-") {
+				i++ // which one
+			}
+		case strings.HasPrefix(argument, ResumeFlag+"="), strings.HasPrefix(argument, "--session-id="):
+		default:
+			rest = append(rest, argument)
 		}
-		rest = append(rest, argument)
+	}
+	return rest
+}
+
+// ClaudeArguments are what a user has added to claude's command line, without which
+// conversation goes on. Model is that of the agent's file, "" for none.
+func (p *Plan) ClaudeArguments(model string) []string {
+	rest := withoutConversation(p.Command)
+	if len(rest) > 0 {
+		rest = rest[1:]
+	}
+	if model != "" && len(rest) > 1 && rest[0] == "--model" {
+		rest = rest[2:]
+	}
+	if p.RemoteControl && len(rest) > 0 && rest[0] == "--remote-control" {
+		rest = rest[1:]
 	}
 	return rest
 }

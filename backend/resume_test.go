@@ -26,7 +26,7 @@ func whole() *Plan {
 func TestThePlanOfAResumedBottleIsTheSame(t *testing.T) {
 	later := whole()
 	later.Command, later.Warnings, later.Image.Present, later.Runtime.Reason = []string{"claude", "--resume", "1"}, []string{"w"}, true, "asked for"
-	later.Resume = &PlanResume{}
+	later.Resume, later.Declaration = &PlanResume{}, &Declaration{Labels: map[string]string{"a": "b"}}
 	if changes := PlanChanges(whole(), later); len(changes) != 0 {
 		t.Errorf("changes are %v", changes)
 	}
@@ -66,6 +66,7 @@ func TestEachChangeOfAPlanIsSaid(t *testing.T) {
 		"debug was false, is true":                     func(p *Plan) { p.Debug = true },
 		"raw terminal was false, is true":              func(p *Plan) { p.RawTerminal = true },
 		"discard was false, is true":                   func(p *Plan) { p.Discard = true },
+		"life is new: ends after 1m0s":                 func(p *Plan) { p.Declaration = &Declaration{Life: Life{ActiveDeadlineSeconds: 60}} },
 	} {
 		later := whole()
 		change(later)
@@ -82,5 +83,33 @@ func TestT45_ThePreflightOfAResumeShowsForeignTextAsText(t *testing.T) {
 	var shown strings.Builder
 	if err := plan.Print(&shown); err != nil || strings.Contains(shown.String(), "\x1b") || !strings.Contains(shown.String(), "CHANGED") {
 		t.Errorf("it shows %q, %v", shown.String(), err)
+	}
+}
+
+func TestWhatAUserHasToldClaudeIsToldAgain(t *testing.T) {
+	for _, test := range []struct {
+		command, want, model string
+		remote               bool
+	}{
+		{command: "claude", want: ""},
+		{command: "claude -p hello", want: "-p hello"},
+		{command: "claude --model opus --resume 1 -p hello", want: "-p hello", model: "sonnet"},
+		{command: "claude --model opus -p", want: "--model opus -p"},
+		{command: "claude --model opus --remote-control --model haiku", want: "--model haiku", model: "opus", remote: true},
+		{command: "claude -c -p -- --resume 1 -c", want: "-p -- --resume 1 -c"},
+		{command: "claude --session-id 1 -r --resume=2 --session-id=3 x", want: "x"},
+	} {
+		plan := &Plan{Command: strings.Fields(test.command), RemoteControl: test.remote}
+		if got := strings.Join(plan.ClaudeArguments(test.model), " "); got != test.want {
+			t.Errorf("of %q is told %q, want %q", test.command, got, test.want)
+		}
+	}
+}
+
+func TestTheTerminalThatABottleIsStartedFromIsNoPartOfIt(t *testing.T) {
+	later := whole()
+	later.Env = append(later.Env, NewEnv("TERM", EnvBuiltIn, "xterm"), NewEnv("COLORTERM", EnvBuiltIn, "truecolor"))
+	if changes := PlanChanges(whole(), later); len(changes) != 0 {
+		t.Errorf("changes are %v", changes)
 	}
 }

@@ -49,6 +49,9 @@ type Spec struct {
 	Discard bool
 	// Resume is the kept bottle that goes on, under Name; nil starts a new one.
 	Resume *Work
+	// Restart says that Resume may still run while this is planned: it has ended, and
+	// the plan is made anew, before anything is launched.
+	Restart bool
 	// Declaration is for a bottle that is to be detached; nil declares nothing.
 	Declaration *Declaration
 	// ClaudeArgs follow claude's own options.

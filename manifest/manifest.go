@@ -37,6 +37,9 @@ type Options struct {
 	Home, Cwd string
 	// HostFile is the host's configuration; it need not exist.
 	HostFile string
+	// Bottle is asked for instead of the agent's own; "" asks for none. It is granted as
+	// a repository's wish is: when its file lists Cwd under projects.
+	Bottle string
 	// CheckEgress judges what a bottle says under egress; nil takes all.
 	CheckEgress func(wish backend.Egress) error
 	// CheckCredentials judges the entries of credentials; nil takes all.
@@ -72,6 +75,12 @@ func Load(options Options, agent string) (*backend.Manifest, error) {
 	loaded, err := l.agent(agent)
 	if err != nil {
 		return nil, err
+	}
+	if asked := options.Bottle; asked != "" && asked != loaded.Agent.Bottle {
+		if err := l.grants(asked, "what you apply"); err != nil {
+			return nil, fmt.Errorf("agent %s: %w", agent, err)
+		}
+		loaded.Agent.Bottle = asked
 	}
 	if loaded.Bottle, err = l.bottle(loaded.Agent.Bottle); err != nil {
 		return nil, fmt.Errorf("agent %s: %w", agent, err)
@@ -156,20 +165,29 @@ func (l *loader) projectAgent(theirs, own parsed[backend.AgentFile], hasOwn bool
 		return nil, fmt.Errorf("%s names no bottle, and you have no agent %s of your own that does: %w", theirs.file.Path, agent.Name, errdefs.ErrPermissionDenied)
 	}
 	if agent.Bottle != granted {
-		path, err := Path(l.options, KindBottle, agent.Bottle)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", theirs.file.Path, err)
-		}
-		bottle, err := readBottle(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := l.grants(agent.Bottle, theirs.file.Path); err != nil {
 			return nil, err
-		}
-		if err != nil || !l.lists(bottle.value.Projects) {
-			return nil, fmt.Errorf("%s asks for bottle %s, which does not list %s under projects: a repository can't choose its own rights. Add it to %s if you trust this repository with that bottle: %w",
-				theirs.file.Path, agent.Bottle, l.options.Cwd, path, errdefs.ErrPermissionDenied)
 		}
 	}
 	return &backend.Manifest{Agent: agent, FromProject: true}, nil
+}
+
+// grants admits the wish for a bottle by who may not choose it: the bottle itself lists
+// the working directory.
+func (l *loader) grants(bottle, who string) error {
+	path, err := Path(l.options, KindBottle, bottle)
+	if err != nil {
+		return fmt.Errorf("%s: %w", who, err)
+	}
+	read, err := readBottle(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err != nil || !l.lists(read.value.Projects) {
+		return fmt.Errorf("%s asks for bottle %s, which does not list %s under projects: a repository can't choose its own rights. Add it to %s if you trust this repository with that bottle: %w",
+			who, bottle, l.options.Cwd, path, errdefs.ErrPermissionDenied)
+	}
+	return nil
 }
 
 // lists says that the working directory is one of the projects.

@@ -289,6 +289,26 @@ func TestT46_ARepositoryMayOnlyChooseWhatItWasGranted(t *testing.T) {
 	}
 }
 
+// TestT46_AnotherBottleIsGrantedByItsFileAlone: what is applied may name the agent's own
+// bottle, or one that lists the directory.
+func TestT46_AnotherBottleIsGrantedByItsFileAlone(t *testing.T) {
+	u := newUser(t)
+	u.bottle("default", "")
+	u.bottle("wide", "egress: {allow: [example.com]}")
+	u.bottle("listed", "projects: ["+u.options.Cwd+"]")
+	u.agent("a", "bottle: default", "mine")
+	for bottle, granted := range map[string]bool{"default": true, "listed": true, "wide": false, "none": false, "../wide": false} {
+		u.options.Bottle = bottle
+		loaded, err := u.load("a")
+		switch {
+		case granted && (err != nil || loaded.Bottle.Name != bottle || loaded.Agent.Bottle != bottle):
+			t.Errorf("%s: %+v, %v", bottle, loaded, err)
+		case !granted && err == nil:
+			t.Errorf("%s was granted", bottle)
+		}
+	}
+}
+
 func TestT18_ARepositorysAgentIsNoLinkOutOfIt(t *testing.T) {
 	u := newUser(t)
 	u.bottle("default", "")

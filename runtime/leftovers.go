@@ -50,7 +50,7 @@ func (c *Client) Leftovers(_ context.Context, name, id string) ([]Leftover, erro
 
 func (c *Client) leftoversByName(name string) ([]Leftover, error) {
 	var list []Leftover
-	processes, err := c.orphans(name)
+	processes, err := c.Processes(name)
 	if err != nil {
 		return nil, err
 	}
@@ -171,10 +171,10 @@ func tryRemoveCgroup(path string) error {
 	return nil
 }
 
-// orphans are the shims and sandboxes of this very daemon, namespace and name.
-// They are told by their arguments: a shim has our namespace, our name and our
-// socket, a sandbox our runtime root.
-func (c *Client) orphans(name string) ([]int, error) {
+// Processes are the shims and sandboxes of this very daemon, namespace and name,
+// whatever the daemon knows of them. They are told by their arguments: a shim has our
+// namespace, our name and our socket, a sandbox our runtime root.
+func (c *Client) Processes(name string) ([]int, error) {
 	directories, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)

@@ -204,13 +204,38 @@ func (c *Client) RemoveTask(ctx context.Context, name string) error {
 		c.kill(ctx, name, state.PID, exits)
 	}
 	_, err = c.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: name})
-	if err = errgrpc.ToNative(err); err != nil && !errdefs.IsNotFound(err) {
-		if state, again := c.task(ctx, name); again == nil && !state.Exists {
+	if err = errgrpc.ToNative(err); err == nil || errdefs.IsNotFound(err) {
+		return nil
+	}
+	return c.removeByForce(ctx, name, err)
+}
+
+// removeByForce is for a task that its shim can't remove, as without the runtime's binary:
+// the daemon forgets a task whose shim has died. What is left then are leftovers.
+func (c *Client) removeByForce(ctx context.Context, name string, cause error) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		state, err := c.task(ctx, name)
+		if err == nil && !state.Exists {
 			return nil
 		}
-		return c.failed(ctx, "delete task "+name, err)
+		if err != nil || !c.daemon.SharesPIDs {
+			return c.failed(ctx, "delete task "+name, cause)
+		}
+		processes, err := c.Processes(name)
+		if err != nil {
+			return err
+		}
+		for _, pid := range processes {
+			_ = kill(pid)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return c.failed(ctx, "delete task "+name, cause)
+		}
 	}
-	return nil
 }
 
 // kill ends the sandbox. A failed gVisor start answers a kill with an error that

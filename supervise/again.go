@@ -28,6 +28,8 @@ type Again struct {
 	// Session is how it stands with claude, Request what it is started with again.
 	Session backend.Session      `json:"session"`
 	Request *neck.SessionRequest `json:"request,omitempty"`
+	// Ending is why the bottle is to end; "" when it is not.
+	Ending string `json:"ending,omitempty"`
 	// Changes are what was said about egress since the launch, in order.
 	Changes []Change `json:"changes,omitempty"`
 }
@@ -43,6 +45,13 @@ func (a *Again) token() []byte {
 		return nil
 	}
 	return a.Token
+}
+
+func (a *Again) ending() string {
+	if a == nil {
+		return ""
+	}
+	return a.Ending
 }
 
 func (a *Again) changes() []Change {
@@ -85,12 +94,12 @@ func (s *supervisor) noteChange(ctx context.Context, change Change) {
 // taken down when its supervisor dies: no reason to refuse anything.
 func (s *supervisor) noteAgain(ctx context.Context) {
 	s.claude.mu.Lock()
-	session, request := s.claude.session, s.claude.request
+	session, request, ending := s.claude.session, s.claude.request, s.claude.ending
 	s.claude.mu.Unlock()
 	s.again.mu.Lock()
 	defer s.again.mu.Unlock()
 	config := s.config
-	config.Again = &Again{Token: s.again.token, Session: session, Request: &request, Changes: s.again.changes}
+	config.Again = &Again{Token: s.again.token, Session: session, Request: &request, Ending: ending, Changes: s.again.changes}
 	if err := writeAgain(config); err != nil {
 		// An older one knows less of what was denied.
 		_ = os.Remove(filepath.Join(config.Run, AgainFile))

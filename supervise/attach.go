@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/neck"
+	"github.com/containerd/errdefs"
 )
 
 // Begin starts claude in a session that goes on without a client.
@@ -39,7 +40,8 @@ func (c *Client) Detach(ctx context.Context) error {
 	return nil
 }
 
-// Halt ends claude, and returns when the bottle is gone or ctx has ended.
+// Halt ends claude, and returns when the bottle is gone or ctx has ended. A supervisor
+// that dies meanwhile is an Unavailable error.
 func (c *Client) Halt(ctx context.Context) error {
 	stream, err := c.conn.Open(ctx, neck.Request{Kind: kindHalt})
 	if err != nil {
@@ -48,11 +50,15 @@ func (c *Client) Halt(ctx context.Context) error {
 	defer func() { _ = stream.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = stream.SetReadDeadline(time.Now()) })
 	defer stop()
-	_, _ = stream.Read(make([]byte, 1)) // it ends when the bottle is gone
-	if ctx.Err() != nil {
+	_, err = stream.Read(make([]byte, 1))
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
 		return fmt.Errorf("end bottle: %w", context.Cause(ctx))
+	default:
+		return fmt.Errorf("end bottle: its supervisor ended before the bottle was gone: %w", errdefs.ErrUnavailable)
 	}
-	return nil
 }
 
 // Forward connects to a port of the bottle's loopback. The caller closes the stream.

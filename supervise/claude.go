@@ -22,7 +22,7 @@ const keptSession = "claude"
 const (
 	kindBegin  neck.Kind = "begin"  // start it; answered once it runs
 	kindDetach neck.Kind = "detach" // the bottle lives on without its launcher
-	kindHalt   neck.Kind = "halt"   // end claude, then the bottle; the stream ends when it is gone
+	kindHalt   neck.Kind = "halt"   // end claude, then the bottle; a byte says that it is gone
 )
 
 // haltGrace is what claude has between TERM and the end of its bottle.
@@ -61,7 +61,8 @@ type begin struct {
 func newClaude(again *Again) *claude {
 	c := &claude{begins: make(chan begin, 1), signals: make(chan string, 1), detaches: make(chan struct{})}
 	if again != nil {
-		c.begun, c.detached, c.session = true, true, again.Session
+		c.begun, c.running, c.detached = true, true, true
+		c.session, c.ending = again.Session, again.Ending
 		if again.Request != nil {
 			c.request = *again.Request
 		}
@@ -113,6 +114,7 @@ func (s *supervisor) begin(ctx context.Context, request neck.Request, stream nec
 
 // detach has the bottle live on without its launcher.
 func (s *supervisor) detach(ctx context.Context, stream neck.Stream) error {
+	defer s.answers.begin()()
 	s.claude.mu.Lock()
 	if !s.claude.detached {
 		s.claude.detached = true
@@ -138,13 +140,16 @@ func (s *supervisor) endIfOver() {
 
 // halt ends claude as a user's word, and the bottle with it.
 func (s *supervisor) halt(ctx context.Context, stream neck.Stream) error {
+	defer s.answers.begin()()
 	err := stream.Accept()
 	s.finish(ctx, backend.ReasonStopped)
 	select {
 	case <-s.gone:
 	case <-ctx.Done():
+		return err
 	}
-	return err
+	_, writeErr := stream.Write([]byte{0})
+	return errors.Join(err, writeErr, stream.Close())
 }
 
 // finish ends claude for that reason, and has the bottle go.
@@ -153,8 +158,11 @@ func (s *supervisor) finish(ctx context.Context, reason string) {
 	if s.claude.ending == "" {
 		s.claude.ending = reason
 	}
-	running := s.claude.running
+	running, detached := s.claude.running, s.claude.detached
 	s.claude.mu.Unlock()
+	if detached {
+		s.noteAgain(ctx) // who takes the place of this one has to know
+	}
 	if running {
 		select {
 		case s.claude.signals <- "SIGTERM":

@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -132,13 +133,11 @@ func (c *claude) ended(status neck.ExitStatus, err error, life *backend.Life) (a
 	outcome := &backend.Outcome{Started: c.session.Started, Finished: time.Now().UTC(), ExitCode: status.Code, Restarts: c.session.Restarts}
 	switch {
 	case err != nil:
-		outcome.ExitCode, outcome.Reason, outcome.Message = lostCode, backend.ReasonLost, err.Error()
-	case c.ending != "":
-		outcome.Reason = c.ending
+		outcome.ExitCode, outcome.Reason, outcome.Message = lostCode, cmp.Or(c.ending, backend.ReasonLost), err.Error()
 	case status.Code == 0:
-		outcome.Reason = backend.ReasonCompleted
+		outcome.Reason = cmp.Or(c.ending, backend.ReasonCompleted)
 	default:
-		outcome.Reason = backend.ReasonError
+		outcome.Reason = cmp.Or(c.ending, backend.ReasonError)
 	}
 	if err == nil && c.ending == "" && life != nil && life.Restart.Again(status.Code) {
 		c.session.Last = outcome

@@ -27,7 +27,7 @@ func (r *running) claudes(codes ...int) {
 		Handle: func(_ context.Context, request neck.Request, stream neck.Stream) {
 			defer func() { _ = stream.Close() }()
 			_ = stream.Accept()
-			if request.Kind != neck.KindSession {
+			if request.Kind != neck.KindSession && request.Kind != neck.KindAttach {
 				return
 			}
 			command := neck.NewCommand(stream)
@@ -185,6 +185,7 @@ func TestF20_ADeadlineIsNoFurtherAwayThanItWasDeclared(t *testing.T) {
 				config.Life = &backend.Life{ActiveDeadlineSeconds: 1}
 				config.Again = &Again{Token: make([]byte, 32), Session: backend.Session{Started: started}}
 			})
+			r.claudes()
 			if outcome, _ := r.outcome(); outcome.Reason != backend.ReasonDeadline {
 				t.Errorf("it ended as %+v", outcome)
 			}
@@ -230,5 +231,15 @@ func TestWhatGoesThroughAStreamIsNoIdleness(t *testing.T) {
 		if move(); s.idle.since() > time.Minute {
 			t.Errorf("what was %s is not noted", name)
 		}
+	}
+}
+
+func TestF3_WhatWasToEndIsEndedByTheNextSupervisor(t *testing.T) {
+	r := run(t, func(config *Config) {
+		config.Again = &Again{Token: make([]byte, 32), Ending: backend.ReasonDeadline, Session: backend.Session{Started: time.Now()}}
+	})
+	r.claudes()
+	if outcome, _ := r.outcome(); outcome.Reason != backend.ReasonDeadline {
+		t.Errorf("it ended as %+v", outcome)
 	}
 }

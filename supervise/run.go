@@ -41,6 +41,9 @@ type supervisor struct {
 	// renaming is held from making a table of names until PID 1 has it.
 	renaming sync.Mutex
 
+	// answers are those that clients are to get though the bottle goes.
+	answers answers
+
 	wanted chan struct{} // closed when the bottle is to go
 	once   sync.Once
 	gone   chan struct{} // closed when it is gone
@@ -100,6 +103,32 @@ func awaitServed(ctx context.Context, served func()) {
 	}
 }
 
+// answers are waited for, as long as there are any.
+type answers struct {
+	mu    sync.Mutex
+	ended bool
+	group sync.WaitGroup
+}
+
+// begin begins one; the returned function ends it. After the end nobody is waited for.
+func (a *answers) begin() (done func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended {
+		return func() {}
+	}
+	a.group.Add(1)
+	return a.group.Done
+}
+
+// end waits for those that have begun.
+func (a *answers) end() {
+	a.mu.Lock()
+	a.ended = true
+	a.mu.Unlock()
+	a.group.Wait()
+}
+
 // end says that the bottle is to go.
 func (s *supervisor) end() { s.once.Do(func() { close(s.wanted) }) }
 
@@ -146,6 +175,9 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 	streams.Go(func() { s.prove(ctx) })
 	streams.Go(func() { s.keepClaude(ctx) })
 	streams.Go(func() { s.limitLife(ctx) })
+	if reason := s.config.Again.ending(); reason != "" {
+		streams.Go(func() { s.finish(ctx, reason) })
+	}
 	group.Go(func() { s.serveControl(clients, control) })
 	group.Go(func() { s.policy.routes.keepFresh(ctx) })
 	group.Go(func() {
@@ -157,6 +189,7 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 	return func() {
 		_ = neckListener.Close()
 		streams.Wait()
+		s.answers.end()
 		release()
 		group.Wait()
 		s.policy.close()

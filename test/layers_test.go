@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ const module = "github.com/claude-bottle/claude-bottle/"
 // mayImport says which rooms each room may import. What is not listed is not
 // allowed.
 var mayImport = map[string][]string{
+	"api/v1alpha1":       {},
 	"archive":            {},
 	"backend":            {},
 	"backend/containerd": {"archive", "backend", "change", "ledger", "neck", "oci", "provision", "runtime", "supervise", "work"},
@@ -38,6 +40,7 @@ var mayImport = map[string][]string{
 	"neck":               {},
 	"oci":                {"backend"},
 	"provision":          {"archive", "backend", "hostgit", "leaks"},
+	"resources":          {"api/v1alpha1", "backend", "manifest"},
 	"runtime":            {"backend", "oci"},
 	"supervise":          {"archive", "backend", "egress", "journal", "leaks", "neck"},
 	"terminal":           {"backend"},
@@ -57,6 +60,8 @@ var onlyIn = map[string]struct {
 	"github.com/miekg/dns":                 {[]string{"cmd/bottle-init"}, "names are answered inside the bottle only"},
 	"github.com/vishvananda/netlink":       {[]string{"backend/containerd"}, "one room makes network namespaces"},
 	"github.com/pelletier/go-toml/v2":      {[]string{"leaks"}, "one file of rules is TOML"},
+	"k8s.io/apimachinery":                  {[]string{"api/v1alpha1", "resources", "cmd/claude-bottle"}, "resources are what Kubernetes has words for"},
+	"sigs.k8s.io":                          {[]string{"api/v1alpha1", "resources"}, "resources are parsed in one room, shown in one"},
 	"go.yaml.in/yaml/v3":                   {[]string{"manifest", "cmd/claude-bottle"}, "files are parsed in one room, output printed in one"},
 }
 
@@ -168,6 +173,28 @@ func TestForeignPackagesStayInTheirRooms(t *testing.T) {
 				if (path == prefix || strings.HasPrefix(path, prefix+"/")) && !slices.Contains(fence.rooms, s.room) {
 					t.Errorf("%s imports %s, which belongs to %v: %s", s.path, path, fence.rooms, fence.why)
 				}
+			}
+		}
+	}
+}
+
+// TestNoProgramCarriesTheWholeOfKubernetes: these bring every API group along, or a whole
+// server, and weigh more than all that is ours (docs/dependencies.md).
+func TestNoProgramCarriesTheWholeOfKubernetes(t *testing.T) {
+	command := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/...")
+	command.Dir = ".."
+	output, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deps := strings.Fields(string(output))
+	if !slices.Contains(deps, "k8s.io/apimachinery/pkg/apis/meta/v1") {
+		t.Fatalf("the list of %d dependencies is not the one of the programs", len(deps))
+	}
+	for _, dep := range deps {
+		for _, heavy := range []string{"k8s.io/client-go/kubernetes", "sigs.k8s.io/controller-runtime", "k8s.io/apiserver", "k8s.io/api"} {
+			if dep == heavy || strings.HasPrefix(dep, heavy+"/") {
+				t.Errorf("a program depends on %s", dep)
 			}
 		}
 	}

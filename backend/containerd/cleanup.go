@@ -38,7 +38,11 @@ func (b *Backend) planOne(ctx context.Context, where places, plan *backend.Clean
 		return nil
 	}
 	if alive {
-		return nil
+		is, err := b.isUnrecorded(ctx, where)
+		if is {
+			plan.Items = append(plan.Items, backend.CleanupItem{Bottle: where.id.String(), Kind: "bottle", Target: where.id.Name, Reason: "its record was removed from containerd"})
+		}
+		return err
 	}
 	if can, err := b.canRevive(ctx, where); err != nil || can {
 		if can {
@@ -104,6 +108,10 @@ func (b *Backend) Cleanup(ctx context.Context, plan *backend.CleanupPlan) error 
 		done[item.Bottle] = true
 		id, err := backend.ParseID(item.Bottle)
 		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		if err := b.endUnrecorded(ctx, b.layout.bottle(id)); err != nil {
 			failed = errors.Join(failed, err)
 			continue
 		}

@@ -91,7 +91,7 @@ func (b *Backend) makeWay(ctx context.Context, name string) error {
 	for {
 		record, err := b.client.Record(ctx, name)
 		if errdefs.IsNotFound(err) {
-			return nil
+			return b.checkNotUnrecorded(ctx, name)
 		}
 		if err != nil {
 			return err

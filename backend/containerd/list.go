@@ -31,7 +31,7 @@ func (b *Backend) ListActive(ctx context.Context) ([]backend.Status, error) {
 		list = append(list, b.status(ctx, record, tasks))
 	}
 	slices.SortFunc(list, func(a, b backend.Status) int { return cmp.Compare(a.Name, b.Name) })
-	kept, err := b.kept(known)
+	kept, err := b.kept(ctx, known)
 	return append(list, kept...), err
 }
 
@@ -108,7 +108,7 @@ func (b *Backend) listedPhase(ctx context.Context, name string, tasks map[string
 }
 
 // kept lists the workspaces of bottles that are gone.
-func (b *Backend) kept(known map[string]bool) ([]backend.Status, error) {
+func (b *Backend) kept(ctx context.Context, known map[string]bool) ([]backend.Status, error) {
 	ids, err := b.layout.ids()
 	if err != nil {
 		return nil, err
@@ -122,7 +122,13 @@ func (b *Backend) kept(known map[string]bool) ([]backend.Status, error) {
 		}
 		alive, err := held(where.lock())
 		if taken, takenErr := exists(where.taken()); alive && (takenErr != nil || !taken) {
-			continue // a start that has no record yet
+			if is, err := b.isUnrecorded(ctx, where); err == nil && is {
+				list = append(list, backend.Status{
+					Name: id.Name, ID: id.String(), Phase: backend.PhaseDead, Created: info.ModTime(),
+					Workspace: where.place(backend.PlaceWorkspace), Message: unrecordedWords,
+				})
+			}
+			continue // else a start that has no record yet
 		}
 		if err == nil {
 			err = checkState(where)

@@ -117,8 +117,28 @@ func (l *live) brokeOff(ctx context.Context, err error) error {
 	}
 }
 
-// Halt implements backend.Live.
-func (l *live) Halt(ctx context.Context) error { return l.supervisor.Halt(ctx) }
+// Halt implements backend.Live. A supervisor that dies meanwhile is started again, to end
+// what it has left.
+func (l *live) Halt(ctx context.Context) error {
+	for {
+		err := l.supervisor.Halt(ctx)
+		if err == nil || ctx.Err() != nil || !isLost(err) {
+			return err
+		}
+		if !l.reachAgain(ctx) {
+			return l.unlessOver(ctx, err)
+		}
+	}
+}
+
+// unlessOver is the error, or nil for a bottle that has ended.
+func (l *live) unlessOver(ctx context.Context, cause error) error {
+	found, err := l.backend.Find(ctx, l.id.Handle())
+	if errdefs.IsNotFound(err) || err == nil && !found.Running {
+		return nil
+	}
+	return cause
+}
 
 // Close implements backend.Live.
 func (l *live) Close() error {

@@ -33,8 +33,10 @@ func (b *Backend) Prepare(ctx context.Context, spec backend.Spec) (*backend.Plan
 	if err := backend.ValidateName("bottle", name); err != nil {
 		return nil, err
 	}
-	if err := b.checkNameFree(ctx, name); err != nil {
-		return nil, err
+	if resumed == nil || !spec.Restart || resumed.ID.Name != name {
+		if err := b.checkNameFree(ctx, name); err != nil {
+			return nil, err
+		}
 	}
 	var (
 		image  runtime.Image
@@ -75,7 +77,7 @@ func (b *Backend) Prepare(ctx context.Context, spec backend.Spec) (*backend.Plan
 func (b *Backend) checkNameFree(ctx context.Context, name string) error {
 	record, err := b.client.Record(ctx, name)
 	if errdefs.IsNotFound(err) {
-		return nil
+		return b.checkNotUnrecorded(ctx, name)
 	}
 	if err != nil {
 		return err

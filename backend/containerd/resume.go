@@ -27,7 +27,7 @@ func resumeSpec(spec backend.Spec) (backend.Spec, *backend.PlanResume, error) {
 	if kept == nil {
 		return spec, nil, nil
 	}
-	if kept.Running {
+	if kept.Running && !spec.Restart {
 		return spec, nil, fmt.Errorf("bottle %s runs: there is nothing to resume before it has ended; one that is kept already is called NAME@SUFFIX in `claude-bottle list`, and goes on beside it with --name: %w", kept.ID.Name, errdefs.ErrConflict)
 	}
 	resumed := &backend.PlanResume{ID: kept.ID, Handle: kept.Handle(), Known: kept.Plan != nil, Changes: []backend.PlanChange{}}

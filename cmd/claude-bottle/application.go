@@ -95,8 +95,9 @@ the credential for the Anthropic API never enters it.`,
 	root.AddCommand(
 		a.startCommand(), a.listCommand(), a.infoCommand(), a.initCommand(), a.editCommand(),
 		a.resumeCommand(), a.forkCommand(), a.attachCommand(), a.logsCommand(), a.execCommand(),
-		a.portForwardCommand(), a.stopCommand(), a.copyCommand(), a.diffCommand(), a.applyCommand(),
+		a.portForwardCommand(), a.stopCommand(), a.waitCommand(), a.restartCommand(), a.runCommand(), a.copyCommand(), a.diffCommand(), a.applyCommand(),
 		a.fetchCommand(), a.mergeCommand(), a.removeCommand(), a.gcCommand(),
+		a.getCommand(), a.describeCommand(), a.deleteCommand(),
 		a.egressCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
 	)
 	return root

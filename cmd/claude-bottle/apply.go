@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/change"
@@ -23,14 +22,19 @@ type applyOptions struct {
 	includeAutorun bool
 	dryRun         bool
 	output         *format
+	files          fileFlags
+	launch         declaredLaunch
 }
 
 func (a *application) applyCommand() *cobra.Command {
 	var o applyOptions
 	command := &cobra.Command{
-		Use:   "apply NAME [flags] [PATH...]",
-		Short: "Put what a bottle has changed onto your files",
-		Long: `Put what a bottle has changed onto the files of the directory that it came from, or of
+		Use:   "apply {NAME [PATH...] | -f FILE} [flags]",
+		Short: "Put what a bottle has changed onto your files; or, with -f, declare bottles",
+		Long: `There are two things to apply: the work of a bottle, by its NAME, to your files; and
+with -f files that declare bottles, as kubectl does, to this host.
+
+apply NAME: put what a bottle has changed onto the files of the directory that it came from, or of
 another one. What you changed meanwhile is joined as git merge does; where that can't
 be nothing is written. The list is shown first. Files that run by themselves (hooks,
 tasks, build and editor files, instructions for agents, programs) are asked for one by
@@ -40,25 +44,73 @@ links out of the tree, sockets and devices never come home this way.
 All files are written or none. Your git's index, branches and hooks are left alone.
 
 The exit code is 3 when something was changed at both ends, and 1 when you said no: then
-nothing is written.`,
+nothing is written.
+
+apply -f FILE: start each Bottle that the file declares and that isn't there, detached,
+after the plan and the question of start. One that is there as declared is left alone
+(unchanged), also once it has finished: delete it to have it run again. Of one that is
+there labels, annotations and ttlSecondsAfterFinished may change (configured); another
+change is an error that names the field. Nothing that isn't declared is removed.
+
+The exit code is 3 when a bottle that wasn't declared has the name, and 1 for all else that
+went wrong; the other Bottles are applied.`,
 		Example: `  claude-bottle apply claude
   claude-bottle apply claude src docs/guide.md
   claude-bottle apply claude --dry-run -o json
-  claude-bottle apply claude@k3x9p --into ../elsewhere --yes`,
-		Args:              atLeastOne("apply", "NAME"),
+  claude-bottle apply claude@k3x9p --into ../elsewhere --yes
+
+  claude-bottle apply -f bottles.yaml --dry-run
+  claude-bottle apply -f bottles/ -R --yes
+  sed "s/NAME/fix-42/" template.yaml | claude-bottle apply -f - --yes`,
+		Args:              o.checkArguments,
 		ValidArgsFunction: a.completeBottles,
 	}
 	flags := command.Flags()
+	o.files.add(command, "to start")
+	o.launch.add(command)
 	flags.StringVar(&o.into, "into", "", "`directory` to change (default: the one that the bottle came from)")
-	flags.BoolVarP(&o.yes, "yes", "y", false, "apply without asking, but for files that run by themselves")
+	flags.BoolVarP(&o.yes, "yes", "y", false, "apply without asking, but for files that run by themselves; with -f: launch without asking")
 	flags.BoolVar(&o.includeAutorun, "include-autorun", false, "files that run by themselves, too, without asking for each")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "show the list and change nothing")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "show the list, or with -f the plans, and change nothing")
 	o.output = addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
+		if o.files.given() {
+			return a.interruptible(command, func(ctx context.Context) error { return a.applyFiles(ctx, o) })
+		}
 		o.name, o.paths = args[0], args[1:]
 		return a.interruptible(command, func(ctx context.Context) error { return a.apply(ctx, o) })
 	}
 	return command
+}
+
+// checkArguments tells the two kinds of apply apart.
+func (o *applyOptions) checkArguments(command *cobra.Command, args []string) error {
+	if !o.files.given() {
+		if given := firstChanged(command, "recursive", "allow-vulnerable-runc", "forward-oauth-token"); given != "" {
+			return usageError{fmt.Errorf("--%s is for apply -f FILE", given)}
+		}
+		if len(args) == 0 {
+			return usageError{errors.New("apply takes the name of a bottle whose work is put onto your files, or -f FILE with Bottles to start")}
+		}
+		return nil
+	}
+	if given := firstChanged(command, "into", "include-autorun"); given != "" {
+		return usageError{fmt.Errorf("--%s is for apply NAME, which puts the work of a bottle onto your files; -f declares bottles", given)}
+	}
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("apply takes either NAME, whose work is put onto your files, or -f FILE with Bottles to start: got -f and %s; one more file needs another -f", backend.Printable(args[0]))}
+	}
+	return nil
+}
+
+// firstChanged is the first of the flags that was given, or "".
+func firstChanged(command *cobra.Command, names ...string) string {
+	for _, name := range names {
+		if command.Flags().Changed(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 var errNotApplied = fmt.Errorf("nothing was applied: only a yes on a terminal, or --yes, applies anything: %w", errdefs.ErrAborted)
@@ -106,84 +158,6 @@ func (a *application) apply(ctx context.Context, o applyOptions) error {
 		_, _ = fmt.Fprintf(a.err, "claude-bottle: %s applied to %s\n", count(len(offer.Steps), "file"), backend.Printable(offer.Into))
 	}
 	return nil
-}
-
-// review is what -o json prints.
-type review struct {
-	Into      string          `json:"into"`
-	Steps     []*change.Step  `json:"steps"`
-	Conflicts []change.Change `json:"conflicts,omitempty"`
-	Refused   []change.Change `json:"refused,omitempty"`
-	Same      []string        `json:"same,omitempty"`
-	Notes     []string        `json:"notes,omitempty"`
-}
-
-func reviewOf(offer *change.Offer) review {
-	steps := offer.Steps
-	if steps == nil {
-		steps = []*change.Step{}
-	}
-	return review{offer.Into, steps, offer.Conflicts, offer.Refused, offer.Same, offer.Notes}
-}
-
-// printReview is what the user says yes to.
-func printReview(w io.Writer, offer *change.Offer) error {
-	var b strings.Builder
-	for _, note := range offer.Notes {
-		fmt.Fprintf(&b, "claude-bottle: %s\n", printableLines(note))
-	}
-	running := 0
-	for _, step := range offer.Steps {
-		if step.Runs != "" {
-			running++
-		}
-	}
-	fmt.Fprintf(&b, "Into %s: %s, %d of which run by themselves; %d the same already, %d refused, %d in conflict\n",
-		backend.Printable(offer.Into), count(len(offer.Steps), "file"), running, len(offer.Same), len(offer.Refused), len(offer.Conflicts))
-	var plain, refused, conflicts []string
-	for _, step := range offer.Steps {
-		if step.Runs == "" {
-			plain = append(plain, fmt.Sprintf("  %-7s %s%s", step.Action, change.Quote(step.Path), sizeOf(step)))
-		}
-	}
-	for _, each := range offer.Refused {
-		refused = append(refused, fmt.Sprintf("- refused %s: %s", change.Quote(each.Path), each.Note))
-	}
-	for _, each := range offer.Conflicts {
-		conflicts = append(conflicts, fmt.Sprintf("- conflict %s: %s", change.Quote(each.Path), each.Note))
-	}
-	for _, list := range [][]string{plain, refused, conflicts} {
-		printFirst(&b, list)
-	}
-	if running > 0 {
-		b.WriteString("These run by themselves:\n")
-	}
-	for _, step := range offer.Steps {
-		if step.Runs != "" {
-			fmt.Fprintf(&b, "! %-7s %s%s: %s\n", step.Action, change.Quote(step.Path), sizeOf(step), step.Runs)
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// printFirst prints the first lines of a list and counts the rest. What runs by
-// itself is never cut, and stands at the end.
-func printFirst(b *strings.Builder, list []string) {
-	const shown = 200
-	for _, line := range list[:min(shown, len(list))] {
-		b.WriteString(line + "\n")
-	}
-	if rest := len(list) - shown; rest > 0 {
-		fmt.Fprintf(b, "  ... and %d more: diff --name-only has all\n", rest)
-	}
-}
-
-func sizeOf(step *change.Step) string {
-	if step.Action == change.Remove || step.Action == change.Chmod {
-		return ""
-	}
-	return " (" + backend.Bytes(step.Bytes) + ")"
 }
 
 // agree asks for what is not answered by flags. What runs by itself is asked for

@@ -77,9 +77,8 @@ func (a *application) openLive(ctx context.Context, name string) (closingBackend
 	if err != nil {
 		return nil, nil, err
 	}
-	opener, ok := opened.(backend.Opener)
-	if !ok {
-		err := fmt.Errorf("bottles of this backend are reached by their own client alone: %w", errdefs.ErrNotImplemented)
+	opener, err := openerOf(opened)
+	if err != nil {
 		return nil, nil, errors.Join(err, opened.Close())
 	}
 	reached, err := opener.Open(ctx, name)
@@ -87,4 +86,13 @@ func (a *application) openLive(ctx context.Context, name string) (closingBackend
 		return nil, nil, errors.Join(err, opened.Close())
 	}
 	return opened, reached, nil
+}
+
+// openerOf finds that power of a backend.
+func openerOf(opened closingBackend) (backend.Opener, error) {
+	opener, ok := opened.(backend.Opener)
+	if !ok {
+		return nil, fmt.Errorf("bottles of this backend are reached by their own client alone: %w", errdefs.ErrNotImplemented)
+	}
+	return opener, nil
 }

@@ -47,24 +47,30 @@ func (*detachKeys) Type() string { return "keys" }
 // printFlags have claude answer without a terminal.
 var printFlags = []string{"-p", "--print"}
 
-// begin starts claude without this terminal, and leaves the bottle to its supervisor.
+// begin starts claude without this terminal, and says what the bottle is called.
 func (a *application) begin(ctx context.Context, bottle backend.Bottle, plan *backend.Plan) error {
-	detacher, ok := bottle.(backend.Detacher)
-	if !ok {
-		return fmt.Errorf("bottles of this backend end with their client: leave out --detach: %w", errdefs.ErrNotImplemented)
-	}
-	tty := !slices.ContainsFunc(plan.Command, func(argument string) bool { return slices.Contains(printFlags, argument) })
-	if err := detacher.Begin(ctx, plan.Command, tty); err != nil {
+	if err := beginDetached(ctx, bottle, plan); err != nil {
 		return a.afterSignal(ctx, err)
-	}
-	if err := detacher.Detach(context.WithoutCancel(ctx)); err != nil {
-		return err
 	}
 	if !a.quiet {
 		_, _ = fmt.Fprintf(a.err, "claude-bottle: `claude-bottle attach %s` shows it, `logs %s` what it said, `stop %s` ends it\n", plan.Name, plan.Name, plan.Name)
 	}
 	_, err := fmt.Fprintln(a.out, plan.Name)
 	return err
+}
+
+// beginDetached starts claude, and leaves the bottle to its supervisor. After an error
+// it is still the caller's.
+func beginDetached(ctx context.Context, bottle backend.Bottle, plan *backend.Plan) error {
+	detacher, ok := bottle.(backend.Detacher)
+	if !ok {
+		return fmt.Errorf("bottles of this backend end with their client: none can be detached: %w", errdefs.ErrNotImplemented)
+	}
+	tty := !slices.ContainsFunc(plan.Command, func(argument string) bool { return slices.Contains(printFlags, argument) })
+	if err := detacher.Begin(ctx, plan.Command, tty); err != nil {
+		return err
+	}
+	return detacher.Detach(context.WithoutCancel(ctx))
 }
 
 // leaves says that a session has ended by the wish to leave the bottle as it is: by

@@ -19,36 +19,45 @@ type diffOptions struct {
 	stat, nameOnly bool
 	system         bool
 	output         *format
+	files          fileFlags
 }
 
 func (a *application) diffCommand() *cobra.Command {
 	var o diffOptions
 	command := &cobra.Command{
-		Use:   "diff NAME [OTHER] [flags] [--] [PATH...]",
-		Short: "Show what a bottle has changed",
-		Long: `Show how the files of a bottle's workspace differ from what went in, as git diff
+		Use:   "diff {NAME [OTHER] [--] [PATH...] | -f FILE} [flags]",
+		Short: "Show what a bottle has changed; or, with -f, how declared bottles differ from those that are there",
+		Long: `diff NAME: show how the files of a bottle's workspace differ from what went in, as git diff
 does, files outside of git and new ones included. With the name of a second bottle
 the two workspaces are compared. NAME may be a running bottle or kept work. Paths
 are those of the workspace; behind -- every word is one.
 
 The output can be given to git apply. On a terminal everything that is not text is
-spelled out. Commits are not shown: fetch brings them.`,
+spelled out. Commits are not shown: fetch brings them.
+
+diff -f FILE: show how the Bottles that a file declares differ from those that are there,
+and what apply -f would start. As with kubectl the exit code is 0 when nothing differs, 1
+when something does, and 2 when that can't be told.`,
 		Example: `  claude-bottle diff claude
   claude-bottle diff claude --stat
   claude-bottle diff claude --name-only -- src
   claude-bottle diff claude@k3x9p src/main.go
   claude-bottle diff claude -o json
   claude-bottle diff first second             # two bottles
-  claude-bottle diff claude --system          # outside of the workspace`,
-		Args:              atLeastOne("diff", "NAME"),
+  claude-bottle diff claude --system          # outside of the workspace
+  claude-bottle diff -f bottles.yaml          # declared against what is there`,
 		ValidArgsFunction: a.completeNames(2, everyBottle),
 	}
 	command.Flags().BoolVar(&o.stat, "stat", false, "show counts of lines instead of the lines")
 	command.Flags().BoolVar(&o.nameOnly, "name-only", false, "show names alone")
 	command.Flags().BoolVar(&o.system, "system", false, "show what a running bottle has changed outside of its workspace and home, by its own word")
 	o.output = addFormat(command, "text", "json", "yaml")
+	o.files.add(command, "to compare with those that are there")
+	command.Args = o.checkArguments
 	command.RunE = func(command *cobra.Command, args []string) error {
 		switch {
+		case o.files.given():
+			return a.interruptible(command, func(ctx context.Context) error { return a.diffFiles(ctx, o.files) })
 		case o.stat && o.nameOnly:
 			return usageError{errors.New("--stat and --name-only exclude each other")}
 		case o.system && (o.stat || o.nameOnly):
@@ -64,6 +73,23 @@ spelled out. Commits are not shown: fetch brings them.`,
 		})
 	}
 	return command
+}
+
+// checkArguments tells the two kinds of diff apart.
+func (o *diffOptions) checkArguments(command *cobra.Command, args []string) error {
+	if !o.files.given() {
+		if command.Flags().Changed("recursive") {
+			return usageError{errors.New("--recursive is for diff -f FILE")}
+		}
+		return atLeastOne("diff", "NAME")(command, args)
+	}
+	if given := firstChanged(command, "stat", "name-only", "system", "output"); given != "" {
+		return usageError{fmt.Errorf("--%s is for diff NAME, which shows the work of a bottle; -f compares declared bottles", given)}
+	}
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("diff takes either NAME, whose work is shown, or -f FILE with Bottles: got -f and %s; one more file needs another -f", backend.Printable(args[0]))}
+	}
+	return nil
 }
 
 // atLeastOne demands a first argument.

@@ -81,10 +81,12 @@ func blockStyle(node *yaml.Node) {
 	}
 }
 
-// table writes rows under a header, as kubectl does.
+// table writes rows under a header, if there is one, as kubectl does.
 func table(w io.Writer, header []string, rows [][]string) error {
 	writer := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	_, _ = fmt.Fprintln(writer, strings.Join(header, "\t"))
+	if header != nil {
+		_, _ = fmt.Fprintln(writer, strings.Join(header, "\t"))
+	}
 	for _, row := range rows {
 		for i, cell := range row {
 			if cell == "" {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -27,12 +29,17 @@ func (a *application) preflight(ctx context.Context, o startOptions, options man
 				return backend.Secrets{}, err
 			}
 		}
+		_, _ = io.WriteString(a.err, o.alsoShown)
 	}
 	if err := a.approveProject(ctx, options, spec, tty); err != nil {
 		return backend.Secrets{}, err
 	}
 	if !o.yes {
-		yes, err := tty.Confirm(ctx, a.err, "launch this agent? [y/N] ")
+		question := o.question
+		if question == "" {
+			question = "launch this agent? [y/N] "
+		}
+		yes, err := tty.Confirm(ctx, a.err, question)
 		if err != nil {
 			return backend.Secrets{}, fmt.Errorf("%w (%w)", errDeclined, err)
 		}
@@ -46,6 +53,15 @@ func (a *application) preflight(ctx context.Context, o startOptions, options man
 	}
 	secrets.Routes, err = a.readRoutes(ctx, plan, options.Home)
 	return secrets, err
+}
+
+// printPlan prints what a try is for.
+func printPlan(w *os.File, plan *backend.Plan, output *format) error {
+	done, err := output.structured(w, plan)
+	if done || err != nil {
+		return err
+	}
+	return plan.Print(w)
 }
 
 // approveProject asks for an agent file that comes with the repository, once

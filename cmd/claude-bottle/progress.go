@@ -100,6 +100,14 @@ func (p *progress) finish() {
 	p.clear()
 }
 
+// hush takes the bar away, and no other comes.
+func (p *progress) hush() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clear()
+	p.quiet = true
+}
+
 func (p *progress) printTimings(w io.Writer, output *format) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

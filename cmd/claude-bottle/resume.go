@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/resources"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
@@ -86,9 +88,18 @@ func (a *application) resumeSpec(kept *backend.Work, o startOptions) (backend.Sp
 	default:
 		o.agent = stored.Agent
 	}
+	declared := resources.Applied(kept.Declaration)
+	if declared != nil {
+		o.bottle, o.image = declared.Spec.Bottle, cmp.Or(o.image, declared.Spec.Image)
+	}
 	spec, options, err := a.specIn(projectOf(stored), o)
 	if err != nil {
 		return spec, options, err
+	}
+	if declared != nil {
+		if spec.Limits, err = resources.Limits(declared.Spec.Resources, spec.Manifest.Bottle); err != nil {
+			return spec, options, err
+		}
 	}
 	spec.Resume = kept
 	if o.detach && spec.Declaration == nil {

@@ -71,3 +71,30 @@ func (s *signals) forwarded() <-chan os.Signal {
 }
 
 func (s *signals) release() { s.stop() }
+
+// signalledTwice returns a context that the first of the usual signals ends, and one
+// that the second does.
+func signalledTwice(parent context.Context) (first, second context.Context, release func()) {
+	first, endFirst := context.WithCancelCause(parent)
+	second, endSecond := context.WithCancelCause(parent)
+	received := make(chan os.Signal, 4)
+	signal.Notify(received, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for _, end := range []context.CancelCauseFunc{endFirst, endSecond} {
+			select {
+			case s := <-received:
+				end(signalError{s})
+			case <-second.Done():
+				return
+			}
+		}
+	}()
+	return first, second, func() {
+		signal.Stop(received)
+		endSecond(nil)
+		<-ended
+		endFirst(nil)
+	}
+}

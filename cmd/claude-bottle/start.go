@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -36,7 +35,10 @@ type startOptions struct {
 	detach              bool
 	detachKeys          detachKeys
 	life                lifeFlags
+	bottle              string // instead of the agent's own
 	output              *format
+	// question is what is asked after the plan, and alsoShown what stands between.
+	question, alsoShown string
 }
 
 func (a *application) startCommand() *cobra.Command {
@@ -78,18 +80,24 @@ in use.`,
 			return a.start(command.Context(), o)
 		},
 	}
+	o.addSpec(command)
+	flags := command.Flags()
+	flags.StringVar(&o.name, "name", "", "`name` of the bottle (default: the agent's)")
+	flags.BoolVar(&o.remoteControl, "remote-control", false, "start claude with --remote-control")
+	flags.BoolVar(&o.discard, "discard", false, "throw the work away at the end")
+	o.addLaunch(command)
+	return command
+}
+
+// addSpec adds the flags that say what a new bottle is.
+func (o *startOptions) addSpec(command *cobra.Command) {
 	flags := command.Flags()
 	flags.BoolVar(&o.copyCwd, "cwd", false, "copy the working directory with its .git into the bottle")
 	flags.BoolVar(&o.includeIgnored, "include-ignored", false, "with --cwd: copy what git ignores, too")
 	flags.BoolVar(&o.includeSecrets, "include-secrets", false, "with --cwd: copy what looks like a secret, too")
-	flags.StringVar(&o.name, "name", "", "`name` of the bottle (default: the agent's)")
 	flags.StringVar(&o.runtime, "runtime", "", "auto, gvisor or runc (default: the bottle file's, else auto)")
 	flags.StringVar(&o.image, "image", "", "image `reference` (default: the bottle file's)")
-	flags.BoolVar(&o.remoteControl, "remote-control", false, "start claude with --remote-control")
 	flags.BoolVar(&o.forwardOAuthToken, "forward-oauth-token", false, "use CLAUDE_CODE_OAUTH_TOKEN, also when an API key is set; it stays on the host")
-	flags.BoolVar(&o.discard, "discard", false, "throw the work away at the end")
-	o.addLaunch(command)
-	return command
 }
 
 // addLaunch adds the flags of every verb that launches.
@@ -196,53 +204,6 @@ func (a *application) session(ctx context.Context, o startOptions, began time.Ti
 	return err
 }
 
-func (a *application) spec(o startOptions) (backend.Spec, manifest.Options, error) {
-	return a.specIn("", o)
-}
-
-// specIn is spec for another working directory; "" is that of this process.
-func (a *application) specIn(cwd string, o startOptions) (backend.Spec, manifest.Options, error) {
-	declaration, err := o.life.declaration(o.detach)
-	if err != nil {
-		return backend.Spec{}, manifest.Options{}, err
-	}
-	options, err := a.manifestOptions()
-	if err != nil {
-		return backend.Spec{}, options, err
-	}
-	if cwd != "" {
-		options.Cwd = cwd
-	}
-	loaded, err := manifest.Load(options, o.agent)
-	if err != nil {
-		return backend.Spec{}, options, err
-	}
-	limits, err := manifest.Limits(loaded.Bottle.Resources)
-	if err != nil {
-		return backend.Spec{}, options, err
-	}
-	if !o.copyCwd && (o.includeIgnored || o.includeSecrets) {
-		return backend.Spec{}, options, usageError{errors.New("--include-ignored and --include-secrets say what of the working directory is copied: add --cwd")}
-	}
-	if o.detach && o.discard {
-		return backend.Spec{}, options, usageError{errors.New("--detach and --discard: nobody would be there to see what is thrown away, leave one out")}
-	}
-	policy := backend.RuntimePolicy(o.runtime)
-	switch policy {
-	case "", backend.RuntimeAuto, backend.RuntimeGVisor, backend.RuntimeRunc:
-	default:
-		return backend.Spec{}, options, usageError{fmt.Errorf("--runtime %q: auto, gvisor or runc", o.runtime)}
-	}
-	args := o.claudeArgs
-	return backend.Spec{
-		Manifest: loaded, Name: o.name, CopyCwd: o.copyCwd, Cwd: options.Cwd, Home: options.Home, Limits: limits,
-		IncludeIgnored: o.includeIgnored, IncludeSecrets: o.includeSecrets,
-		ForwardOAuthToken: o.forwardOAuthToken, RemoteControl: o.remoteControl, Runtime: policy, Image: o.image,
-		AllowVulnerableRunc: o.allowVulnerableRunc, RawTerminal: o.rawTerminal, DryRun: o.dryRun, Discard: o.discard,
-		Declaration: declaration, ClaudeArgs: args, Lookup: a.lookup,
-	}, options, nil
-}
-
 // attach runs claude on the terminal and returns its exit code as an error.
 func (a *application) attach(ctx context.Context, bottle backend.Bottle, plan *backend.Plan, o startOptions, tty *terminal.Terminal, signals *signals, progress *progress) error {
 	screen := screen{tty: tty, given: tty.IsTerminal(), raw: plan.RawTerminal, signals: signals, detachKeys: o.detachKeys}
@@ -278,14 +239,6 @@ func (a *application) end(ctx context.Context, bottle backend.Bottle, plan *back
 	}
 	a.printReport(ctx, bottle, plan)
 	return bottle.Close(ctx)
-}
-
-func printPlan(w *os.File, plan *backend.Plan, output *format) error {
-	done, err := output.structured(w, plan)
-	if done || err != nil {
-		return err
-	}
-	return plan.Print(w)
 }
 
 var errDeclined = fmt.Errorf("not launched: only a yes on a terminal, or --yes, launches a bottle: %w", errdefs.ErrAborted)

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	goruntime "runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/resources"
 	"github.com/spf13/cobra"
 )
 
@@ -35,24 +37,43 @@ func (a *application) versionCommand() *cobra.Command {
 }
 
 func (a *application) schemaCommand() *cobra.Command {
+	kinds := []string{string(manifest.KindAgent), string(manifest.KindBottle), string(manifest.KindHost), "resource", "crd"}
+	takes := strings.Join(kinds[:len(kinds)-1], ", ") + " or " + kinds[len(kinds)-1]
 	return &cobra.Command{
-		Use:       "schema agent|bottle|config",
-		Short:     "Print the JSON Schema of a file, for editors",
-		Example:   "  claude-bottle schema bottle > bottle.schema.json",
-		ValidArgs: []string{"agent", "bottle", "config"},
+		Use:   "schema " + strings.Join(kinds, "|"),
+		Short: "Print the JSON Schema of a file, for editors",
+		Long: `Print the JSON Schema of a file, for editors: that of an agent, a bottle, the host's
+configuration, or of a resource that apply -f takes. crd is the CustomResourceDefinition
+by which a cluster takes the same resources.`,
+		Example:   "  claude-bottle schema bottle > bottle.schema.json\n  claude-bottle schema crd | kubectl apply -f -",
+		ValidArgs: kinds,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageError{fmt.Errorf("schema takes agent, bottle or config")}
+				return usageError{fmt.Errorf("schema takes %s", takes)}
 			}
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			schema, err := manifest.Schema(manifest.Kind(args[0]))
+			schema, err := schemaOf(args[0])
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			_, err = a.out.Write(schema)
 			return err
 		},
 	}
+}
+
+func schemaOf(kind string) ([]byte, error) {
+	switch kind {
+	case "resource":
+		return resources.Schema()
+	case "crd":
+		return resources.Definition()
+	}
+	schema, err := manifest.Schema(manifest.Kind(kind))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return schema, nil
 }

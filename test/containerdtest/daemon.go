@@ -274,3 +274,20 @@ func (d *Daemon) Client() *containerd.Client { return d.client }
 
 // RuntimePath is the absolute path of runc or runsc among the project's tools.
 func (d *Daemon) RuntimePath(name string) string { return filepath.Join(d.Libexec, name) }
+
+// Become kills the daemon and starts that version in its place, on the same root and
+// socket. What it ran goes on.
+func (d *Daemon) Become(version string) error {
+	if err := d.Kill(); err != nil {
+		return err
+	}
+	d.options.Version = version
+	_ = d.log.Close()
+	if err := os.RemoveAll(filepath.Join(d.Dir, "bin")); err != nil {
+		return err
+	}
+	if err := d.install(); err != nil {
+		return err
+	}
+	return d.Up()
+}

@@ -32,7 +32,7 @@ func (d *Daemon) install() error {
 		return err
 	}
 	var err error
-	if d.log, err = os.Create(filepath.Join(d.Dir, "containerd.log")); err != nil {
+	if d.log, err = os.OpenFile(filepath.Join(d.Dir, "containerd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return err
 	}
 	return os.WriteFile(d.configPath(), []byte(d.config()), 0o600)

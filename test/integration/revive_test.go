@@ -130,3 +130,28 @@ func TestF3_ADetachedBottleThatLostAllIsTakenDownToItsWork(t *testing.T) {
 		u.Run("rm", "tester", "--discard").Want(t, 0)
 	})
 }
+
+// TestF3_AStopOutlivesTheSupervisorThatItHasAsked: the one that takes its place is asked
+// again, and the word is the user's all the same.
+func TestF3_AStopOutlivesTheSupervisorThatItHasAsked(t *testing.T) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
+		does(u, `trap "echo heard > /workspace/heard" TERM; echo ready; while ! test -e /workspace/stop; do sleep 0.01; done; exit 7`)
+		u.Run("start", "tester", "--yes", "--quiet", "--detach", "--runtime", runtime, "--", "-p", "wait").Want(t, 0)
+		stopped := make(chan bottletest.Result, 1)
+		go func() { stopped <- u.Run("stop", "tester") }()
+		bottletest.Eventually(t, "claude is told to stop", func() bool {
+			return u.Run("exec", "tester", "--", "test", "-e", "/workspace/heard").Code == 0
+		})
+		killSupervisor(t, u)
+		select {
+		case result := <-stopped:
+			result.Want(t, 0)
+		case <-t.Context().Done():
+			t.Fatal("it is not stopped")
+		}
+		if outcome := ended(t, u); outcome.Reason != backend.ReasonStopped {
+			t.Errorf("the outcome is %+v", outcome)
+		}
+		u.Run("rm", "tester", "--discard").Want(t, 0)
+	})
+}
