@@ -151,7 +151,7 @@ func TestI2_DeleteLeavesWorkThatRuns(t *testing.T) {
 		s := u.OnTerminal("attach", "busy", "--read-only")
 		s.Shows("ready")
 		bottletest.Contains(t, u.Run("delete", "busy").Want(t, 4).Stderr, "1 changed file: work", "left as it is")
-		if bottle := got(t, u, "busy"); bottle.Status.Phase != "Running" {
+		if bottle := got(t, u, "busy"); bottle.Status.Phase != "Running" || bottle.Status.UnsavedWork == nil || bottle.Status.UnsavedWork.Files != 1 {
 			t.Errorf("it is %+v", bottle.Status)
 		}
 		u.Run("delete", "busy", "--discard").Want(t, 0)
