@@ -66,7 +66,8 @@ type Reconciler interface {
 
 // Declarer is a Backend whose bottles' declarations can be changed.
 type Declarer interface {
-	// Declare replaces the declaration of a bottle or a kept one. What its supervisor
+	// Declare replaces the declaration of a bottle or a kept one by one of the next
+	// generation; when another was quicker it is a Conflict error. What its supervisor
 	// goes by already stays as it was; a TTL holds at once.
 	Declare(ctx context.Context, name string, declaration Declaration) error
 }
@@ -75,4 +76,16 @@ type Declarer interface {
 type Historian interface {
 	// Events are what is known, the oldest first.
 	Events(ctx context.Context, name string) ([]Event, error)
+}
+
+// Leader is a Backend whose bottles one controller watches over at a time.
+type Leader interface {
+	// Lead keeps other controllers off until release is called, or this process ends.
+	// Where another one is at work, that is an Unavailable error.
+	Lead() (release func(), err error)
+	// Led says whether a controller is at work.
+	Led() (bool, error)
+	// ControllerFile is where files of the controller lie, by what they end in: "sock",
+	// "log". The directory is root's alone, or closed to others.
+	ControllerFile(kind string) string
 }
