@@ -17,14 +17,17 @@ import (
 // records is how many there are to be listed.
 const records = 500
 
-// TestList compares listing with what the daemon's own client does of it. The records are
+// TestListAndGet compares listing with what the daemon's own client does of it. The records are
 // those of a real bottle, with the small files that lie beside it; nobody holds them.
-func TestList(t *testing.T) {
+func TestListAndGet(t *testing.T) {
 	u := newUser(t)
 	u.Run("start", "tester", "--yes", "--quiet", "--detach", "--runtime", "gvisor", "--label", "team=web").Want(t, 0)
 	multiply(t, u)
 	compare(t, fmt.Sprintf("list of %d records", records), 2*pairs(t),
 		command("list -o json", func() *exec.Cmd { return u.Command("list", "-o", "json") }),
+		command("ctr containers ls", func() *exec.Cmd { return ctr(u, "containers", "list") }))
+	compare(t, fmt.Sprintf("get of %d records", records), 2*pairs(t),
+		command("get", func() *exec.Cmd { return u.Command("get") }),
 		command("ctr containers ls", func() *exec.Cmd { return ctr(u, "containers", "list") }))
 	u.Run("stop", "tester").Want(t, 0)
 }
