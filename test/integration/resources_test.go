@@ -84,6 +84,7 @@ func TestADeclaredBottleIsStartedOnceAndChangedWhereItMay(t *testing.T) {
 		if bottle := got(t, u, "lasting"); bottle.Generation != 2 || *bottle.Spec.TTLSecondsAfterFinished != 86400 {
 			t.Errorf("it is %+v", bottle)
 		}
+		bottletest.Contains(t, u.Run("describe", "lasting").Want(t, 0).Stdout, "Configured", "generation 2 is declared")
 		path = declares(u, "lasting", runtime, "prompt: else", "activeDeadlineSeconds: 1800", "ttlSecondsAfterFinished: 86400")
 		bottletest.Contains(t, u.Run("apply", "-f", path, "--yes").Want(t, 1).Stderr, "spec.activeDeadlineSeconds, spec.prompt can't change", "claude-bottle delete lasting")
 		differs := u.Run("diff", "-f", path).Want(t, 1)
@@ -150,7 +151,7 @@ func TestI2_DeleteLeavesWorkThatRuns(t *testing.T) {
 		s := u.OnTerminal("attach", "busy", "--read-only")
 		s.Shows("ready")
 		bottletest.Contains(t, u.Run("delete", "busy").Want(t, 4).Stderr, "1 changed file: work", "left as it is")
-		if bottle := got(t, u, "busy"); bottle.Status.Phase != "Running" {
+		if bottle := got(t, u, "busy"); bottle.Status.Phase != "Running" || bottle.Status.UnsavedWork == nil || bottle.Status.UnsavedWork.Files != 1 {
 			t.Errorf("it is %+v", bottle.Status)
 		}
 		u.Run("delete", "busy", "--discard").Want(t, 0)
