@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PREFIX ?= /usr/local
+SYSTEMD ?= $(PREFIX)/lib/systemd/system
+OPENRC ?= /etc/init.d
 FUZZTIME ?= 20
 FUZZ ?= .
 BENCH ?= .
@@ -99,10 +101,13 @@ fuzz: ## Run fuzz targets, each for a while (FUZZTIME=seconds, FUZZ=regular expr
 	@hack/fuzz.sh $(FUZZTIME) '$(FUZZ)'
 
 .PHONY: install
-install: build ## Copy the programs and the runtimes below PREFIX (/usr/local)
+install: build ## Copy the programs and the runtimes below PREFIX (/usr/local), the services where systemd and OpenRC look
 	@hack/setup.sh tools
 	@install -D -m 0755 bin/claude-bottle "$(DESTDIR)$(PREFIX)/bin/claude-bottle"
 	@install -D -m 0755 -t "$(DESTDIR)$(PREFIX)/libexec/claude-bottle" bin/bottle-init $(RUNTIMES:%=libexec/%)
+	@install -D -m 0644 hack/systemd/claude-bottle-controller.service "$(DESTDIR)$(SYSTEMD)/claude-bottle-controller.service"
+	@install -D -m 0755 hack/openrc/claude-bottle-controller "$(DESTDIR)$(OPENRC)/claude-bottle-controller"
+	@sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' "$(DESTDIR)$(SYSTEMD)/claude-bottle-controller.service" "$(DESTDIR)$(OPENRC)/claude-bottle-controller"
 
 .PHONY: clean
 clean: ## Remove bin/ (libexec/ stays: it takes minutes to make again)

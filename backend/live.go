@@ -77,3 +77,15 @@ type Historian interface {
 	// Events are what is known, the oldest first.
 	Events(ctx context.Context, name string) ([]Event, error)
 }
+
+// Leader is a Backend whose bottles one controller watches over at a time.
+type Leader interface {
+	// Lead keeps other controllers off until release is called, or this process ends.
+	// Where another one is at work, that is an Unavailable error.
+	Lead() (release func(), err error)
+	// Led says whether a controller is at work.
+	Led() (bool, error)
+	// ControllerFile is where files of the controller lie, by what they end in: "sock",
+	// "log". The directory is root's alone, or closed to others.
+	ControllerFile(kind string) string
+}

@@ -45,6 +45,9 @@ type Status struct {
 	Restarts    int          `json:"restarts,omitempty"`
 	// Fence is the proof that the way out is closed but for what is allowed.
 	Fence *Fence `json:"fence,omitempty"`
+	// Foreign says that it is of other roots or of another version of the program: it is
+	// listed, and left alone.
+	Foreign bool `json:"foreign,omitempty"`
 	// Helps is the handle of the bottle whose work a helper bottle is there for.
 	Helps   string `json:"helps,omitempty"`
 	Message string `json:"message,omitempty"`

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the format of the Go files, runs go vet and golangci-lint over them, and shellcheck over the scripts. All
-# checks run, and one that fails makes the whole fail. usage: hack/lint.sh
+# Checks the format of the Go files, runs go vet and golangci-lint over them, shellcheck over the scripts, and systemd
+# over its units. All checks run, and one that fails makes the whole fail. usage: hack/lint.sh
 # shellcheck disable=SC2317 # checks are called by name
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,8 +24,25 @@ format() {
 
 scripts() {
 	local -a found
-	mapfile -t found < <(find hack test .ci -type f -exec grep -lE '^#!.*[/ ](ba)?sh$' {} +)
+	mapfile -t found < <(find hack test .ci -type f -exec grep -lE '^#!.*[/ ]((ba)?sh|openrc-run)$' {} +)
 	shellcheck "${found[@]}"
+}
+
+# units asks systemd whether it understands ours; the program need not be installed for that.
+units() {
+	local dir unit failed=0
+	command -v systemd-analyze >/dev/null || {
+		echo "no systemd-analyze here: units are not checked" >&2
+		return 0
+	}
+	dir=$(mktemp -d)
+	for unit in hack/systemd/*.service; do
+		sed 's|^ExecStart=/usr/local/bin/claude-bottle |ExecStart=/bin/true |' "$unit" >"$dir/${unit##*/}"
+		SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no "$dir/${unit##*/}" >"$dir/said" 2>&1 || failed=1
+		grep -F "${unit##*/}" "$dir/said" >&2 && failed=1
+	done
+	rm -rf "$dir"
+	return "$failed"
 }
 
 if [[ ! -x libexec/golangci-lint ]] || ! command -v shellcheck >/dev/null; then
@@ -35,4 +52,5 @@ check gofmt format
 check "go vet" go vet ./...
 check golangci-lint libexec/golangci-lint run ./...
 check shellcheck scripts
+check "systemd units" units
 exit "$failed"

@@ -13,6 +13,8 @@ import (
 type Client struct {
 	conn  *neck.Conn
 	ended chan struct{} // closed when the process that we started has ended
+	// killed says that a signal has ended it; to be read once it has ended.
+	killed bool
 }
 
 func newClient(conn net.Conn) (*Client, error) {
@@ -62,6 +64,20 @@ func (c *Client) Wait(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
+
+// Killed waits for the end of a supervisor that this process has started, or that of ctx,
+// and says whether somebody has killed it: it has not ended by itself.
+func (c *Client) Killed(ctx context.Context) bool {
+	select {
+	case <-c.ended:
+		return c.killed
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Gone is closed when the supervisor can't be spoken to any more.
+func (c *Client) Gone() <-chan struct{} { return c.conn.Done() }
 
 // Close lets go of the supervisor, which then takes the bottle down.
 func (c *Client) Close() { _ = c.conn.Close() }

@@ -60,7 +60,7 @@ func Start(ctx context.Context, launch Launch) (*Client, error) {
 	command.Stdout, command.Stderr = logFile, logFile
 	command.ExtraFiles = append([]*os.File{launch.Lock, far}, launch.Held...)
 	command.Dir = "/"
-	command.Env = environment(os.Environ())
+	command.Env = Environment(os.Environ())
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := command.Start(); err != nil {
 		_ = near.Close()
@@ -76,14 +76,16 @@ func Start(ctx context.Context, launch Launch) (*Client, error) {
 	go func() {
 		defer close(client.ended)
 		_ = command.Wait() // its log says how it went
+		status, ok := command.ProcessState.Sys().(syscall.WaitStatus)
+		client.killed = ok && status.Signaled()
 	}()
 	return client, nil
 }
 
-// environment is what a supervisor needs of ours: where the network's
+// Environment is what a supervisor, and who starts one, needs of ours: where the network's
 // certificates and proxies are, and the home of commands that renew secrets.
 // Nothing of it reaches the bottle.
-func environment(ours []string) []string {
+func Environment(ours []string) []string {
 	list := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOTRACEBACK=none"}
 	for _, variable := range ours {
 		name, _, _ := bytes.Cut([]byte(variable), []byte("="))

@@ -314,7 +314,7 @@ func TestT28_TheSupervisorLeavesNoCore(t *testing.T) {
 }
 
 func TestEnvironmentIsCleared(t *testing.T) {
-	got := environment([]string{"PATH=/evil", "LD_PRELOAD=/evil.so", "ANTHROPIC_API_KEY=key", "HTTPS_PROXY=http://proxy:3128", "GODEBUG=x", "SSL_CERT_FILE=/ca"})
+	got := Environment([]string{"PATH=/evil", "LD_PRELOAD=/evil.so", "ANTHROPIC_API_KEY=key", "HTTPS_PROXY=http://proxy:3128", "GODEBUG=x", "SSL_CERT_FILE=/ca"})
 	for _, variable := range got {
 		if strings.Contains(variable, "evil") || strings.Contains(variable, "key") || strings.HasPrefix(variable, "GODEBUG") {
 			t.Errorf("%s went through", variable)

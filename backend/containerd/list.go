@@ -3,6 +3,7 @@ package containerd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"slices"
 
@@ -60,6 +61,7 @@ func (b *Backend) status(ctx context.Context, record runtime.Record, tasks map[s
 		status.Workspace, status.Fence = where.place(backend.PlaceWorkspace), where.proof()
 		addNotes(&status, where)
 	}
+	status.Foreign = errors.Join(checkRecord(record), b.layout.checkRoots(record)) != nil
 	if err := b.layout.checkRoots(record); err != nil {
 		status.Phase, status.Message = backend.PhaseStarting, err.Error()
 		if phase, err := b.listedPhase(ctx, record.Name, tasks); err == nil && phase == taskRunning {

@@ -76,11 +76,14 @@ func (b *Backend) revive(ctx context.Context, record runtime.Record, where place
 		return false, err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, reviveTimeout)
+	waiting, cancel := context.WithTimeout(ctx, reviveTimeout)
 	defer cancel()
-	if err := client.Ready(ctx); err != nil {
-		// What can't be held is dead: cleanup takes it down to its work.
-		_ = os.Remove(where.again())
+	if err := client.Ready(waiting); err != nil {
+		// What can't be held is dead: cleanup takes it down to its work. Who was told to
+		// stop, or whose supervisor was killed once more, has not found that out.
+		if !client.Killed(waiting) && ctx.Err() == nil {
+			_ = os.Remove(where.again())
+		}
 		return false, fmt.Errorf("start the supervisor of %s again%s: %w", record.Name, tail(where.log()), err)
 	}
 	return true, nil

@@ -37,6 +37,8 @@ type application struct {
 	logFormat string
 	logFile   string
 	quiet     bool
+	// noController starts none.
+	noController bool
 }
 
 // run executes one command line and returns the exit code.
@@ -91,13 +93,14 @@ the credential for the Anthropic API never enters it.`,
 	flags.StringVar(&a.logLevel, "log-level", "warning", "trace, debug, info, warning or error")
 	flags.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&a.logFile, "log-file", "", "`file` that the log is appended to, instead of stderr")
+	flags.BoolVar(&a.noController, "no-controller", a.environment(withoutController, "") != "", "start no controller for a bottle that lives on; as a non-empty $"+withoutController)
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no hints")
 	root.AddCommand(
 		a.startCommand(), a.listCommand(), a.infoCommand(), a.initCommand(), a.editCommand(),
 		a.resumeCommand(), a.forkCommand(), a.attachCommand(), a.logsCommand(), a.execCommand(),
 		a.portForwardCommand(), a.stopCommand(), a.waitCommand(), a.restartCommand(), a.runCommand(), a.copyCommand(), a.diffCommand(), a.applyCommand(),
 		a.fetchCommand(), a.mergeCommand(), a.removeCommand(), a.gcCommand(),
-		a.getCommand(), a.describeCommand(), a.deleteCommand(),
+		a.getCommand(), a.describeCommand(), a.deleteCommand(), a.controllerCommand(),
 		a.egressCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
 	)
 	return root

@@ -188,9 +188,11 @@ func (a *application) session(ctx context.Context, o startOptions, began time.Ti
 	}
 	detached := false
 	defer func() {
-		if !detached {
-			err = errors.Join(err, a.end(ctx, bottle, plan))
+		if detached {
+			a.haveController(ctx, opened)
+			return
 		}
+		err = errors.Join(err, a.end(ctx, bottle, plan))
 	}()
 	if o.detach {
 		err = a.begin(ctx, bottle, plan)

@@ -56,7 +56,28 @@ func (u *User) Left() string {
 		return strings.Contains(line, "snapshot "+Namespace+"/sha256:")
 	})
 	directories, _ := filepath.Glob(filepath.Join(u.RunRoot, "*", "bottles", "*"))
-	return strings.Join(append(lines, directories...), "\n")
+	lines = append(lines, directories...)
+	for _, pid := range u.Controllers() {
+		lines = append(lines, "controller "+strconv.Itoa(pid))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Controllers are the processes that watch over bottles of this user.
+func (u *User) Controllers() []int {
+	var pids []int
+	directories, _ := filepath.Glob("/proc/[0-9]*")
+	for _, directory := range directories {
+		line, err := os.ReadFile(filepath.Join(directory, "cmdline"))
+		arguments := strings.Split(string(line), "\x00")
+		if err != nil || arguments[0] != u.Binary || !slices.Contains(arguments, "controller") || !slices.Contains(arguments, u.RunRoot) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(directory)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // Supervisors are the processes that stay with bottles of this program, those

@@ -15,6 +15,20 @@ import (
 // counts is a claude that says numbers until it is told to stop.
 const counts = `i=0; while ! test -e /workspace/stop; do i=$((i+1)); echo $i; sleep 0.01; done; exit 7`
 
+// countsWhole checks that all that such a claude has said was taken down, once.
+func countsWhole(t *testing.T, u *bottletest.User) {
+	t.Helper()
+	lines := strings.Fields(u.Run("logs", "tester").Want(t, 0).Stdout)
+	for i, line := range lines {
+		if line != strconv.Itoa(i+1) {
+			t.Fatalf("line %d of %d is %q", i+1, len(lines), line)
+		}
+	}
+	if len(lines) < 100 {
+		t.Errorf("only %d lines were taken down", len(lines))
+	}
+}
+
 // killSupervisor kills the one supervisor that there is.
 func killSupervisor(t *testing.T, u *bottletest.User) {
 	t.Helper()
@@ -34,7 +48,7 @@ func killSupervisor(t *testing.T, u *bottletest.User) {
 func TestF3_ADetachedBottleOutlivesItsSupervisor(t *testing.T) {
 	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, counts)
-		u.Run("start", "tester", "--yes", "--quiet", "--detach", "--runtime", runtime, "--", "-p", "count").Want(t, 0)
+		u.Run("start", "tester", "--yes", "--quiet", "--no-controller", "--detach", "--runtime", runtime, "--", "-p", "count").Want(t, 0)
 		u.Run("egress", "allow", "tester", "open.example:443").Want(t, 0)
 		u.Run("egress", "allow", "tester", "closed.example:443").Want(t, 0)
 		u.Run("egress", "deny", "tester", "closed.example:443").Want(t, 0)
@@ -57,15 +71,7 @@ func TestF3_ADetachedBottleOutlivesItsSupervisor(t *testing.T) {
 		if outcome := ended(t, u); outcome.ExitCode != 7 || outcome.Reason != backend.ReasonError || outcome.Started.IsZero() {
 			t.Errorf("the outcome is %+v", outcome)
 		}
-		lines := strings.Fields(u.Run("logs", "tester").Want(t, 0).Stdout)
-		for i, line := range lines {
-			if line != strconv.Itoa(i+1) {
-				t.Fatalf("line %d of %d is %q", i+1, len(lines), line)
-			}
-		}
-		if len(lines) < 100 {
-			t.Errorf("only %d lines were taken down", len(lines))
-		}
+		countsWhole(t, u)
 		u.Run("rm", "tester", "--discard").Want(t, 0)
 	})
 }
@@ -74,7 +80,7 @@ func TestF3_ADetachedBottleOutlivesItsSupervisor(t *testing.T) {
 func TestF3_WhoIsAttachedGoesOnWithTheNextSupervisor(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, echoes)
-		u.Run("start", "tester", "--yes", "--quiet", "--detach", "--runtime", runtime).Want(t, 0)
+		u.Run("start", "tester", "--yes", "--quiet", "--no-controller", "--detach", "--runtime", runtime).Want(t, 0)
 		s := u.OnTerminal("attach", "tester")
 		s.Shows("ready")
 		for _, word := range []string{"one", "two"} {
@@ -106,7 +112,7 @@ func TestF3_WhoIsAttachedGoesOnWithTheNextSupervisor(t *testing.T) {
 func TestF3_ADetachedBottleThatLostAllIsTakenDownToItsWork(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, "echo work > /workspace/work; "+echoes)
-		u.Run("start", "tester", "--yes", "--quiet", "--detach", "--runtime", runtime).Want(t, 0)
+		u.Run("start", "tester", "--yes", "--quiet", "--no-controller", "--detach", "--runtime", runtime).Want(t, 0)
 		s := u.OnTerminal("attach", "tester", "--read-only")
 		s.Shows("ready")
 		s.Types("\x10\x11")

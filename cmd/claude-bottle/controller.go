@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/controller"
+	"github.com/claude-bottle/claude-bottle/supervise"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/spf13/cobra"
+)
+
+// controllerOptions are the flags of controller.
+type controllerOptions struct {
+	untilIdle bool
+	workers   int
+	resync    time.Duration
+	listen    string
+}
+
+func (a *application) controllerCommand() *cobra.Command {
+	var o controllerOptions
+	command := &cobra.Command{
+		Use:   "controller",
+		Short: "Watch over the bottles that live on without a client",
+		Long: `Watch over bottles: start the supervisor of a detached one again when it has died, take
+down what nobody holds, and remove what was declared to go some time after its end.
+
+One controller works for a containerd socket, its namespace and --run-root. Another one
+waits, and takes over when the first has ended. SIGTERM ends it; bottles live on.
+
+` + "`start --detach`" + ` starts one by itself, with --until-idle, when none is there. What it
+does is logged; /healthz and /metrics are served on controller.sock in the run directory,
+and with --listen on a port of the loopback.`,
+		Example: `  claude-bottle controller
+  claude-bottle controller --listen 127.0.0.1:9120 --log-level info
+  claude-bottle controller --until-idle`,
+		Args: noArguments,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if o.workers < 1 || o.resync < time.Second {
+				return usageError{errors.New("--workers takes 1 at least, --resync 1s at least")}
+			}
+			if !command.Flags().Changed("log-level") {
+				if err := log.SetLevel("info"); err != nil {
+					return fmt.Errorf("set log level: %w", err)
+				}
+			}
+			signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+			ctx, stop := signal.NotifyContext(command.Context(), syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			return a.controller(ctx, o)
+		},
+	}
+	flags := command.Flags()
+	flags.BoolVar(&o.untilIdle, "until-idle", false, "end when no detached bottle is left, nor one that is to be removed later")
+	flags.IntVar(&o.workers, "workers", controller.DefaultWorkers, "how many bottles are seen to at a time")
+	flags.DurationVar(&o.resync, "resync", controller.DefaultResync, "how often all bottles are looked at")
+	flags.StringVar(&o.listen, "listen", "", "loopback `address` and port for /healthz and /metrics, as 127.0.0.1:9120")
+	return command
+}
+
+// watchedBackend is a Backend that a controller can work on.
+type watchedBackend interface {
+	controller.Backend
+	backend.Leader
+}
+
+// controller leads, or waits until it may, until ctx ends or there is nothing left to do.
+func (a *application) controller(ctx context.Context, o controllerOptions) error {
+	if err := supervise.Harden(); err != nil { // it hands secrets to supervisors
+		return err
+	}
+	opened, err := a.openPatiently(ctx)
+	if err != nil || opened == nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	watched, ok := opened.(watchedBackend)
+	if !ok {
+		return fmt.Errorf("bottles of this backend are not watched over by a controller: %w", errdefs.ErrNotImplemented)
+	}
+	notifier := controller.NewNotifier(a.lookup)
+	notifier.Notify(ctx, "READY=1")
+	defer notifier.Notify(context.WithoutCancel(ctx), "STOPPING=1")
+	for ctx.Err() == nil {
+		release, err := lead(ctx, watched, o.untilIdle, notifier)
+		if err != nil || release == nil {
+			return err
+		}
+		err = watchOver(ctx, watched, o, notifier)
+		release()
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		// A bottle that was detached a moment ago has seen this one at work, perhaps.
+		bottles, err := watched.ListActive(ctx)
+		if err != nil || !controller.Busy(bottles, time.Now()) {
+			return err
+		}
+	}
+	return nil
+}
+
+// openPatiently is openBackend for who waits for a daemon that is away. Nothing and no
+// error say that ctx has ended.
+func (a *application) openPatiently(ctx context.Context) (closingBackend, error) {
+	const pause = time.Second
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for first := true; ; first = false {
+		opened, err := a.openBackend(ctx, backend.NoProgress{})
+		if !errdefs.IsUnavailable(err) {
+			return opened, err
+		}
+		if first {
+			log.G(ctx).WithError(err).Warn("wait for containerd")
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, nil //nolint:nilnil // as said
+		}
+	}
+}
+
+// lead waits for its turn. No release and no error say that there is none to come: ctx
+// has ended, or another one leads and this one is not to wait.
+func lead(ctx context.Context, leader backend.Leader, unlessLed bool, notifier controller.Notifier) (release func(), err error) {
+	const pause = 200 * time.Millisecond
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for first := true; ; first = false {
+		release, err := leader.Lead()
+		if !errdefs.IsUnavailable(err) || unlessLed {
+			if errdefs.IsUnavailable(err) {
+				log.G(ctx).WithError(err).Info("nothing to do")
+				err = nil
+			}
+			return release, err
+		}
+		if first {
+			log.G(ctx).Info("another controller is at work: wait for its end")
+			notifier.Notify(ctx, "STATUS=waiting for the end of another controller")
+			group.Go(func() { notifier.KeepAlive(waiting, func() error { return nil }) })
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, nil //nolint:nilnil // as said
+		}
+	}
+}
+
+// watchOver is the work of the one that leads.
+func watchOver(ctx context.Context, watched watchedBackend, o controllerOptions, notifier controller.Notifier) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	work := controller.New(controller.Options{Backend: watched, Workers: o.workers, Resync: o.resync, UntilIdle: o.untilIdle})
+	var listeners []net.Listener
+	listener, err := controller.ListenUnix(watched.ControllerFile("sock"))
+	if err != nil {
+		return err
+	}
+	listeners = append(listeners, listener)
+	if o.listen != "" {
+		listener, err := controller.ListenLoopback(o.listen)
+		if err != nil {
+			return errors.Join(err, listeners[0].Close())
+		}
+		listeners = append(listeners, listener)
+	}
+	var group sync.WaitGroup
+	for _, listener := range listeners {
+		group.Go(func() {
+			if err := controller.Serve(ctx, listener, work.Handler()); err != nil {
+				log.G(ctx).WithError(err).Error("answer no more")
+			}
+		})
+	}
+	group.Go(func() { notifier.KeepAlive(ctx, work.Healthy) })
+	log.G(ctx).Info("watch over bottles")
+	notifier.Notify(ctx, "STATUS=watching over bottles")
+	work.Run(ctx)
+	cancel()
+	group.Wait()
+	return nil
+}
