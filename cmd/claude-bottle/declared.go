@@ -182,6 +182,7 @@ func (p *applier) create(ctx context.Context, bottle *v1alpha1.Bottle) (err erro
 	if err := beginDetached(ctx, launched, plan); err != nil {
 		return errors.Join(a.afterSignal(ctx, err), a.end(ctx, launched, plan))
 	}
+	a.haveController(ctx, p.opened)
 	return nil
 }
 

@@ -57,9 +57,11 @@ func TestADeclaredBottleIsStartedOnceAndChangedWhereItMay(t *testing.T) {
 			t.Errorf("a try printed %q", tried.Stdout)
 		}
 		u.Run("apply", "-f", path).Want(t, 1) // nobody said yes
-		if created := u.Run("apply", "-f", path, "--yes").Want(t, 0); created.Stdout != "bottle.claude-bottle.dev/lasting created\n" {
+		created := u.Run("apply", "-f", path, "--yes").Want(t, 0)
+		if created.Stdout != "bottle.claude-bottle.dev/lasting created\n" {
 			t.Errorf("it printed %q", created.Stdout)
 		}
+		bottletest.Contains(t, created.Stderr, "started a controller")
 		bottle := got(t, u, "lasting")
 		if bottle.Status.Phase != "Running" || !isTrue(bottle, v1alpha1.ConditionReady) || bottle.Labels["team"] != "web" || bottle.Generation != 1 || bottle.Status.Runtime != runtime {
 			t.Errorf("it is %+v", bottle)
@@ -151,7 +153,7 @@ func TestI2_DeleteLeavesWorkThatRuns(t *testing.T) {
 		s := u.OnTerminal("attach", "busy", "--read-only")
 		s.Shows("ready")
 		bottletest.Contains(t, u.Run("delete", "busy").Want(t, 4).Stderr, "1 changed file: work", "left as it is")
-		if bottle := got(t, u, "busy"); bottle.Status.Phase != "Running" {
+		if bottle := got(t, u, "busy"); bottle.Status.Phase != "Running" || bottle.Status.UnsavedWork == nil || bottle.Status.UnsavedWork.Files != 1 {
 			t.Errorf("it is %+v", bottle.Status)
 		}
 		u.Run("delete", "busy", "--discard").Want(t, 0)
