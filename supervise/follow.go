@@ -90,3 +90,9 @@ func showAll(tail *egress.Tail, show func(egress.Event) error) error {
 		}
 	}
 }
+
+// TailEgressLog opens a bottle's audit log for one who looks at it again and again.
+// State is its state directory. The caller closes it.
+func TailEgressLog(state string) (*egress.Tail, error) {
+	return egress.OpenTail(filepath.Join(state, auditLog))
+}

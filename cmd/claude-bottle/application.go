@@ -98,7 +98,7 @@ the credential for the Anthropic API never enters it.`,
 	root.AddCommand(
 		a.startCommand(), a.listCommand(), a.infoCommand(), a.initCommand(), a.editCommand(),
 		a.resumeCommand(), a.forkCommand(), a.attachCommand(), a.logsCommand(), a.execCommand(),
-		a.portForwardCommand(), a.stopCommand(), a.waitCommand(), a.restartCommand(), a.runCommand(), a.copyCommand(), a.diffCommand(), a.applyCommand(),
+		a.portForwardCommand(), a.stopCommand(), a.waitCommand(), a.restartCommand(), a.runCommand(), a.topCommand(), a.copyCommand(), a.diffCommand(), a.applyCommand(),
 		a.fetchCommand(), a.mergeCommand(), a.removeCommand(), a.gcCommand(),
 		a.getCommand(), a.describeCommand(), a.deleteCommand(), a.controllerCommand(),
 		a.egressCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
