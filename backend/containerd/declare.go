@@ -58,7 +58,7 @@ func (p places) declare(declaration backend.Declaration) error {
 	if holds != nil && declaration.Generation != holds.Generation+1 {
 		return fmt.Errorf("it was changed meanwhile, to generation %d: look at it again: %w", holds.Generation, errdefs.ErrConflict)
 	}
-	if err := writeDeclaration(p, &declaration); err != nil {
+	if err := errors.Join(writeDeclaration(p, &declaration), touch(p.state)); err != nil {
 		return err
 	}
 	return supervise.NoteEvent(p.state, backend.Event{
