@@ -13,7 +13,7 @@ FUZZTIME ?= 20
 FUZZ ?= .
 BENCH ?= .
 PAIRS ?= 11
-SOAK ?= 1h
+SOAK_COUNT ?= 1000
 
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
@@ -84,13 +84,13 @@ e2e: root build ## Run whole stories with the built programs
 ##@ Now and then
 
 .PHONY: chaos
-chaos: root build ## Kill things at every step, and swap names while trees are copied
+chaos: root build ## Strike at every step, and swap names while trees are copied (CHAOS_POINTS=1008 CHAOS_SEED=number)
 	@hack/test.sh chaos
 	@CLAUDE_BOTTLE_RACE=10000000 go test -count=1 -timeout 0 -v -run '^TestT14_NothingIsReadOrWritten' ./archive
 
 .PHONY: soak
-soak: root build ## Start and end bottles for a long time (SOAK=1h)
-	@CLAUDE_BOTTLE_SOAK=$(SOAK) hack/test.sh soak
+soak: root build ## Start and end bottles many times (SOAK_COUNT=1000)
+	@SOAK_COUNT=$(SOAK_COUNT) hack/test.sh soak
 
 .PHONY: bench
 bench: root build ## Compare with ctr, runsc, runc, tar, cp, git and veth, in pairs (BENCH=regular expression, PAIRS=11)

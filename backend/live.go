@@ -66,7 +66,8 @@ type Reconciler interface {
 
 // Declarer is a Backend whose bottles' declarations can be changed.
 type Declarer interface {
-	// Declare replaces the declaration of a bottle or a kept one. What its supervisor
+	// Declare replaces the declaration of a bottle or a kept one by one of the next
+	// generation; when another was quicker it is a Conflict error. What its supervisor
 	// goes by already stays as it was; a TTL holds at once.
 	Declare(ctx context.Context, name string, declaration Declaration) error
 }

@@ -61,7 +61,7 @@ var onlyIn = map[string]struct {
 	"github.com/miekg/dns":                 {[]string{"cmd/bottle-init"}, "names are answered inside the bottle only"},
 	"github.com/vishvananda/netlink":       {[]string{"backend/containerd"}, "one room makes network namespaces"},
 	"github.com/prometheus/client_golang":  {[]string{"controller"}, "one room measures"},
-	"k8s.io/client-go":                     {[]string{"controller"}, "one room has a queue"},
+	"k8s.io/client-go":                     {[]string{"controller", "cmd/claude-bottle"}, "one room has a queue, one prints by templates"},
 	"github.com/pelletier/go-toml/v2":      {[]string{"leaks"}, "one file of rules is TOML"},
 	"k8s.io/apimachinery":                  {[]string{"api/v1alpha1", "resources", "cmd/claude-bottle"}, "resources are what Kubernetes has words for"},
 	"sigs.k8s.io":                          {[]string{"api/v1alpha1", "resources"}, "resources are parsed in one room, shown in one"},

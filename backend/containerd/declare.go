@@ -14,6 +14,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -33,10 +34,36 @@ func (b *Backend) Declare(ctx context.Context, name string, declaration backend.
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(writeDeclaration(where, &declaration), touch(where.state)); err != nil {
+	if err := errors.Join(where.declare(declaration), touch(where.state)); err != nil {
 		return fmt.Errorf("declare %s: %w", name, err)
 	}
 	return nil
+}
+
+// declare replaces what holds by what was made of it. The generation tells whether
+// somebody else was quicker.
+func (p places) declare(declaration backend.Declaration) error {
+	state, err := os.Open(p.state)
+	if err != nil {
+		return fmt.Errorf("lock state: %w", err)
+	}
+	defer func() { _ = state.Close() }() // and the lock with it
+	if err := unix.Flock(int(state.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("lock state: %w", err)
+	}
+	holds, err := readDeclaration(p)
+	if err != nil {
+		return err
+	}
+	if holds != nil && declaration.Generation != holds.Generation+1 {
+		return fmt.Errorf("it was changed meanwhile, to generation %d: look at it again: %w", holds.Generation, errdefs.ErrConflict)
+	}
+	if err := errors.Join(writeDeclaration(p, &declaration), touch(p.state)); err != nil {
+		return err
+	}
+	return supervise.NoteEvent(p.state, backend.Event{
+		Type: backend.EventNormal, Reason: "Configured", Message: fmt.Sprintf("generation %d is declared", declaration.Generation),
+	})
 }
 
 // Events implements backend.Historian.

@@ -39,18 +39,18 @@ func (b *Backend) ListActive(ctx context.Context) ([]backend.Status, error) {
 // status never fails: what can't be seen is said in the message.
 func (b *Backend) status(ctx context.Context, record runtime.Record, tasks map[string]runtime.TaskState) backend.Status {
 	status := backend.Status{
-		Name:    record.Name,
-		ID:      record.Labels[backend.LabelID],
-		Agent:   record.Labels[backend.LabelAgent],
-		Bottle:  record.Labels[backend.LabelBottle],
-		Runtime: record.Labels[backend.LabelRuntime],
-		Reason:  record.Labels[backend.LabelRuntimeReason],
-		Image:   record.Labels[backend.LabelImage],
-		Plan:    record.Labels[backend.LabelPlan],
-		Helps:   record.Labels[backend.LabelHelps],
-		Created: record.CreatedAt,
-
+		Name:     record.Name,
+		ID:       record.Labels[backend.LabelID],
+		Agent:    record.Labels[backend.LabelAgent],
+		Bottle:   record.Labels[backend.LabelBottle],
+		Runtime:  record.Labels[backend.LabelRuntime],
+		Reason:   record.Labels[backend.LabelRuntimeReason],
+		Image:    record.Labels[backend.LabelImage],
+		Plan:     record.Labels[backend.LabelPlan],
+		Helps:    record.Labels[backend.LabelHelps],
+		Created:  record.CreatedAt,
 		Detached: record.Labels[backend.LabelDetached] == yes,
+		Foreign:  errors.Join(checkRecord(record), b.layout.checkRoots(record)) != nil,
 	}
 	if status.Helps != "" {
 		status.Message = "a helper that brings the work of " + status.Helps + " home"
@@ -61,7 +61,6 @@ func (b *Backend) status(ctx context.Context, record runtime.Record, tasks map[s
 		status.Workspace, status.Fence = where.place(backend.PlaceWorkspace), where.proof()
 		addNotes(&status, where)
 	}
-	status.Foreign = errors.Join(checkRecord(record), b.layout.checkRoots(record)) != nil
 	if err := b.layout.checkRoots(record); err != nil {
 		status.Phase, status.Message = backend.PhaseStarting, err.Error()
 		if phase, err := b.listedPhase(ctx, record.Name, tasks); err == nil && phase == taskRunning {
@@ -87,7 +86,7 @@ func (b *Backend) status(ctx context.Context, record runtime.Record, tasks map[s
 	}
 	switch {
 	case !alive && b.goesOn(ctx, record):
-		status.Phase, status.Message = backend.PhaseRunning, "its supervisor died: the next command for it starts it again"
+		status.Phase, status.Message = backend.PhaseRunning, "its supervisor died: the controller, or the next command for it, starts it again"
 	case !alive:
 		status.Phase = backend.PhaseDead
 	case record.Labels[backend.LabelWish] == backend.WishGone:

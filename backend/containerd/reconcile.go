@@ -101,8 +101,12 @@ func (b *Backend) takeDown(ctx context.Context, id backend.ID) error {
 // reconcileKept sees to what has no record: what is left of a bottle that was cut while
 // it was made or taken down goes, and so does a kept one whose time is over.
 func (b *Backend) reconcileKept(ctx context.Context, where places) (again time.Duration, err error) {
-	if alive, err := held(where.lock()); err != nil || alive {
+	alive, err := held(where.lock())
+	if err != nil {
 		return 0, err
+	}
+	if alive {
+		return 0, b.endUnrecorded(ctx, where)
 	}
 	if err := checkState(where); err != nil {
 		log.G(ctx).WithError(err).Debug("leave bottle alone")

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -41,7 +42,7 @@ waits, and takes over when the first has ended. SIGTERM ends it; bottles live on
 does is logged; /healthz and /metrics are served on controller.sock in the run directory,
 and with --listen on a port of the loopback.`,
 		Example: `  claude-bottle controller
-  claude-bottle controller --listen 127.0.0.1:9120 --log-level info
+  claude-bottle controller --listen 127.0.0.1:9120 --log-format json
   claude-bottle controller --until-idle`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -78,6 +79,23 @@ func (a *application) controller(ctx context.Context, o controllerOptions) error
 	if err := supervise.Harden(); err != nil { // it hands secrets to supervisors
 		return err
 	}
+	// Ready is said at once: whoever boots the machine is not to wait for containerd.
+	notifier := controller.NewNotifier(a.lookup)
+	notifier.Notify(ctx, "READY=1")
+	defer notifier.Notify(context.WithoutCancel(ctx), "STOPPING=1")
+	var work atomic.Pointer[controller.Controller]
+	alive, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	group.Go(func() {
+		notifier.KeepAlive(alive, func() error {
+			if at := work.Load(); at != nil {
+				return at.Healthy()
+			}
+			return nil
+		})
+	})
 	opened, err := a.openPatiently(ctx)
 	if err != nil || opened == nil {
 		return err
@@ -87,15 +105,16 @@ func (a *application) controller(ctx context.Context, o controllerOptions) error
 	if !ok {
 		return fmt.Errorf("bottles of this backend are not watched over by a controller: %w", errdefs.ErrNotImplemented)
 	}
-	notifier := controller.NewNotifier(a.lookup)
-	notifier.Notify(ctx, "READY=1")
-	defer notifier.Notify(context.WithoutCancel(ctx), "STOPPING=1")
 	for ctx.Err() == nil {
-		release, err := lead(ctx, watched, o.untilIdle, notifier)
+		notifier.Notify(ctx, "STATUS=waiting for the end of another controller, if there is one")
+		release, err := lead(ctx, watched, o.untilIdle)
 		if err != nil || release == nil {
 			return err
 		}
-		err = watchOver(ctx, watched, o, notifier)
+		notifier.Notify(ctx, "STATUS=watching over bottles")
+		work.Store(controller.New(controller.Options{Backend: watched, Workers: o.workers, Resync: o.resync, UntilIdle: o.untilIdle}))
+		err = watchOver(ctx, watched, work.Load(), o.listen)
+		work.Store(nil)
 		release()
 		if err != nil || ctx.Err() != nil {
 			return err
@@ -133,28 +152,20 @@ func (a *application) openPatiently(ctx context.Context) (closingBackend, error)
 
 // lead waits for its turn. No release and no error say that there is none to come: ctx
 // has ended, or another one leads and this one is not to wait.
-func lead(ctx context.Context, leader backend.Leader, unlessLed bool, notifier controller.Notifier) (release func(), err error) {
+func lead(ctx context.Context, leader backend.Leader, unlessLed bool) (release func(), err error) {
 	const pause = 200 * time.Millisecond
-	waiting, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var group sync.WaitGroup
-	defer group.Wait()
-	defer cancel()
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for first := true; ; first = false {
 		release, err := leader.Lead()
-		if !errdefs.IsUnavailable(err) || unlessLed {
-			if errdefs.IsUnavailable(err) {
-				log.G(ctx).WithError(err).Info("nothing to do")
-				err = nil
-			}
+		switch {
+		case !errdefs.IsUnavailable(err):
 			return release, err
-		}
-		if first {
+		case unlessLed:
+			log.G(ctx).WithError(err).Info("nothing to do")
+			return nil, nil //nolint:nilnil // as said
+		case first:
 			log.G(ctx).Info("another controller is at work: wait for its end")
-			notifier.Notify(ctx, "STATUS=waiting for the end of another controller")
-			group.Go(func() { notifier.KeepAlive(waiting, func() error { return nil }) })
 		}
 		select {
 		case <-tick.C:
@@ -164,19 +175,17 @@ func lead(ctx context.Context, leader backend.Leader, unlessLed bool, notifier c
 	}
 }
 
-// watchOver is the work of the one that leads.
-func watchOver(ctx context.Context, watched watchedBackend, o controllerOptions, notifier controller.Notifier) error {
+// watchOver is the work of the one that leads, and answers who asks for it.
+func watchOver(ctx context.Context, leader backend.Leader, work *controller.Controller, loopback string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	work := controller.New(controller.Options{Backend: watched, Workers: o.workers, Resync: o.resync, UntilIdle: o.untilIdle})
-	var listeners []net.Listener
-	listener, err := controller.ListenUnix(watched.ControllerFile("sock"))
+	listener, err := controller.ListenUnix(leader.ControllerFile("sock"))
 	if err != nil {
 		return err
 	}
-	listeners = append(listeners, listener)
-	if o.listen != "" {
-		listener, err := controller.ListenLoopback(o.listen)
+	listeners := []net.Listener{listener}
+	if loopback != "" {
+		listener, err := controller.ListenLoopback(loopback)
 		if err != nil {
 			return errors.Join(err, listeners[0].Close())
 		}
@@ -190,9 +199,7 @@ func watchOver(ctx context.Context, watched watchedBackend, o controllerOptions,
 			}
 		})
 	}
-	group.Go(func() { notifier.KeepAlive(ctx, work.Healthy) })
 	log.G(ctx).Info("watch over bottles")
-	notifier.Notify(ctx, "STATUS=watching over bottles")
 	work.Run(ctx)
 	cancel()
 	group.Wait()

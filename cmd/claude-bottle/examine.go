@@ -17,19 +17,19 @@ const (
 	examiners   = 4
 )
 
-// examine looks at what each kept bottle takes and holds, until ctx ends. The others
-// stay as they are.
-func examine(ctx context.Context, bottles []backend.Status) {
+// examine looks at what each bottle of those phases takes and holds, until ctx ends. The
+// others stay as they are.
+func examine(ctx context.Context, bottles []backend.Status, takes func(backend.Phase) bool) {
 	var group errgroup.Group
 	group.SetLimit(examiners)
 	for i := range bottles {
 		status := &bottles[i]
 		id, err := backend.ParseID(status.ID)
-		if status.Phase != backend.PhaseKept || err != nil {
+		if !takes(status.Phase) || err != nil {
 			continue
 		}
 		group.Go(func() error {
-			kept := &backend.Work{ID: id, State: filepath.Dir(status.Workspace)}
+			kept := &backend.Work{ID: id, Running: status.Phase != backend.PhaseKept, State: filepath.Dir(status.Workspace)}
 			unsaved, err := work.Unsaved(ctx, kept)
 			var size int64
 			if err == nil {

@@ -24,11 +24,11 @@ func TestI6_ListLooksAtKeptBottlesWhileThereIsTime(t *testing.T) {
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	examine(over, bottles)
+	examine(over, bottles, keptBottle)
 	if size, unsaved := keptColumns(bottles[0], true); size != "?" || unsaved != "?" {
 		t.Errorf("without time it shows %s, %s", size, unsaved)
 	}
-	examine(t.Context(), bottles)
+	examine(t.Context(), bottles, keptBottle)
 	size, unsaved := keptColumns(bottles[0], true)
 	if bottles[0].Size < 1<<16 || size == "?" || !strings.HasPrefix(unsaved, "all 1 files: ") {
 		t.Errorf("it shows %s, %s", size, unsaved)

@@ -76,7 +76,7 @@ func (a *application) collect(ctx context.Context, o gcOptions) error {
 	if err != nil {
 		return err
 	}
-	examine(ctx, bottles)
+	examine(ctx, bottles, keptBottle)
 	plan := planCollection(bottles, time.Now().Add(-time.Duration(o.olderThan)), most, o.discard)
 	done, err := o.output.structured(a.out, plan)
 	if err == nil && !done {

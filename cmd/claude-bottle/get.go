@@ -37,7 +37,7 @@ started by another verb. A name stands for the bottle that has it, or for the la
 detached one that had it; older ones that are kept go by NAME@SUFFIX.
 
 What -o yaml or json prints can be given to apply -f. With -o wide, yaml and json what is
-unsaved in kept bottles, and what each has reached, is looked at, too.`,
+unsaved in the bottles, and what each has reached, is looked at, too, but not with -w.`,
 		Example: `  claude-bottle get
   claude-bottle get tests -o yaml
   claude-bottle get -l team=web --watch

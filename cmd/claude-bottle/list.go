@@ -71,7 +71,7 @@ func listed(ctx context.Context, opened backend.Backend) ([]backend.Status, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, examineTime)
 	defer cancel()
-	examine(ctx, bottles)
+	examine(ctx, bottles, keptBottle)
 	return bottles, nil
 }
 

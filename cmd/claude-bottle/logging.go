@@ -21,6 +21,9 @@ func (a *application) setUpLogging(context.Context) error {
 	switch a.logFormat {
 	case "text":
 		logger.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, TimestampFormat: log.RFC3339NanoFixed})
+		if a.logFile == "" && toJournal(a.err, a.lookup) {
+			logger.SetFormatter(newJournalFormatter())
+		}
 	case "json":
 		logger.SetFormatter(&logrus.JSONFormatter{TimestampFormat: log.RFC3339NanoFixed})
 	default:

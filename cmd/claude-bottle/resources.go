@@ -150,7 +150,7 @@ func seen(ctx context.Context, opened backend.Backend, which selection, full boo
 	if full {
 		within, cancel := context.WithTimeout(ctx, examineTime)
 		defer cancel()
-		examine(within, list)
+		examine(within, list, func(phase backend.Phase) bool { return keptBottle(phase) || runningBottle(phase) })
 	}
 	found, missing, err = which.of(resources.Views(list))
 	if err != nil || !full {

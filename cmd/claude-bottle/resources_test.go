@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/claude-bottle/claude-bottle/api/v1alpha1"
+	"github.com/claude-bottle/claude-bottle/backend"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -132,5 +133,22 @@ func TestTheTwoKindsOfApplyAndDiffAreToldApart(t *testing.T) {
 			t.Errorf("%s says %s", line, said)
 		}
 		_ = errs.Close()
+	}
+}
+
+func TestWhatABottleHasReachedIsCounted(t *testing.T) {
+	state := t.TempDir()
+	lines := `{"kind":"dial","host":"a.example","allowed":true}
+{"kind":"dial","host":"b.example","allowed":false}
+{"kind":"name","host":"b.example","allowed":false}
+{"kind":"dial","host":"a.example","allowed":true}
+`
+	if err := os.WriteFile(filepath.Join(state, "egress.jsonl"), []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bottle := bottleOf("a", "a", "Running", nil)
+	countEgress(t.Context(), bottle, backend.Status{Workspace: filepath.Join(state, "workspace")})
+	if bottle.Status.Egress == nil || *bottle.Status.Egress != (v1alpha1.Egress{Allowed: 2, Denied: 1}) {
+		t.Errorf("counted are %+v", bottle.Status.Egress)
 	}
 }

@@ -25,7 +25,7 @@ func (a *application) watch(ctx context.Context, opened closingBackend, o getOpt
 	tick := time.NewTicker(resync)
 	defer tick.Stop()
 	for {
-		found, _, err := seen(ctx, opened, o.selection, o.output.full())
+		found, _, err := seen(ctx, opened, o.selection, false)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

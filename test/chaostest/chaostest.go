@@ -53,6 +53,9 @@ func Run(u *bottletest.User, options Options) {
 		before := u.Failed()
 		r.try(p)
 		struck[p.victim]++
+		if (i+1)%100 == 0 {
+			u.Logf("%d points in %s", i+1, time.Since(began).Round(time.Second))
+		}
 		if u.Failed() && !before {
 			u.Errorf("the first point that fails is %s; CHAOS_SEED=%d CHAOS_POINTS=%d CHAOS_POINT=%d repeats it", p, options.Seed, options.Points, i+1)
 		}

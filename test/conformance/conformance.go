@@ -35,8 +35,8 @@ type Harness struct {
 	Left func(t testing.TB) string
 }
 
-// Run runs the whole suite; what is about detached bottles only when the backend is an
-// Opener.
+// Run runs the whole suite; what is about the powers that not every backend has, as Opener,
+// only when this one has them.
 func Run(t *testing.T, harness Harness) {
 	tests := map[string]func(*testing.T, *suite){
 		"preparing changes nothing":                 testPrepare,
@@ -55,13 +55,21 @@ func Run(t *testing.T, harness Harness) {
 		"a cleanup leaves what has come back":       testLateCleanup,
 		"listing never fails":                       testList,
 	}
-	if _, ok := harness.Open(t).(backend.Opener); ok {
+	machine := harness.Open(t)
+	if _, ok := machine.(backend.Opener); ok {
 		maps.Copy(tests, map[string]func(*testing.T, *suite){
 			"a detached bottle lives on and has an outcome": testDetached,
 			"a detached bottle is stopped":                  testHalt,
 			"who leaves a session leaves claude as it is":   testLeave,
 			"what isn't there or has ended can't be opened": testOpen,
 		})
+	}
+	if _, ok := machine.(backend.Declarer); ok {
+		tests["what is declared of a bottle changes in order"] = testDeclare
+	}
+	if _, ok := machine.(backend.Reconciler); ok {
+		tests["bottles are led to where they belong"] = testReconcile
+		tests["bottles outlive their time for their work alone"] = testExpire
 	}
 	for _, name := range slices.Sorted(maps.Keys(tests)) {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {

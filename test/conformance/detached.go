@@ -13,8 +13,8 @@ import (
 // echoes is a claude that answers lines until one says end, and then ends with 7.
 const echoes = `echo ready; while read line; do echo "got $line"; test "$line" = end && exit 7; done; exit 9`
 
-// client is one that is attached.
-type client struct {
+// viewer is one that is attached.
+type viewer struct {
 	screen page
 	keys   func(string)
 	leave  context.CancelCauseFunc
@@ -22,20 +22,30 @@ type client struct {
 	failed chan error
 }
 
-// opener is one more client, as what reaches bottles of others.
-func (s *suite) opener(t *testing.T) backend.Opener {
+// client is one more client, as what it is beside a backend.
+func client[T any](t *testing.T, s *suite) T {
 	t.Helper()
-	opener, ok := s.Open(t).(backend.Opener)
+	as, ok := s.Open(t).(T)
 	if !ok {
-		t.Fatal("it was an Opener a moment ago")
+		t.Fatalf("it is no %T", *new(T))
 	}
-	return opener
+	return as
 }
 
 // detach starts claude in a bottle that lives on without this client.
 func (s *suite) detach(t *testing.T, spec backend.Spec) {
 	t.Helper()
 	bottle, _ := s.launch(t, spec)
+	begin(t, bottle)
+	closes(t, bottle) // does nothing
+	if status := s.phase(t, spec.Name, backend.PhaseRunning); !status.Detached || status.Outcome != nil {
+		t.Errorf("it is %+v", status)
+	}
+}
+
+// begin starts claude in a bottle, and leaves it to itself.
+func begin(t *testing.T, bottle backend.Bottle) {
+	t.Helper()
 	detacher, ok := bottle.(backend.Detacher)
 	if !ok {
 		t.Fatal("its bottles are reached by others, but can't be detached")
@@ -45,10 +55,6 @@ func (s *suite) detach(t *testing.T, spec backend.Spec) {
 	}
 	if err := detacher.Detach(t.Context()); err != nil {
 		t.Fatalf("detach: %v", err)
-	}
-	closes(t, bottle) // does nothing
-	if status := s.phase(t, spec.Name, backend.PhaseRunning); !status.Detached || status.Outcome != nil {
-		t.Errorf("it is %+v", status)
 	}
 }
 
@@ -64,12 +70,12 @@ func open(t *testing.T, opener backend.Opener, name string) backend.Live {
 }
 
 // attach comes to the screen of a bottle.
-func attach(t *testing.T, opener backend.Opener, name string, readOnly bool) *client {
+func attach(t *testing.T, opener backend.Opener, name string, readOnly bool) *viewer {
 	t.Helper()
 	live := open(t, opener, name)
 	ctx, leave := context.WithCancelCause(t.Context())
 	in, keys := keyboard(t)
-	c := &client{leave: leave, ends: make(chan said, 1), failed: make(chan error, 1)}
+	c := &viewer{leave: leave, ends: make(chan said, 1), failed: make(chan error, 1)}
 	c.keys = func(text string) { go func() { _, _ = keys.Write([]byte(text)) }() }
 	go func() {
 		code, err := live.Attach(ctx, backend.AttachOptions{From: -1, ReadOnly: readOnly}, backend.Terminal{In: in, Out: &c.screen, Err: &c.screen, TTY: true})
@@ -80,7 +86,7 @@ func attach(t *testing.T, opener backend.Opener, name string, readOnly bool) *cl
 }
 
 // wants wants the client's session to end with that code, which is claude's.
-func (c *client) wants(t *testing.T, code int) {
+func (c *viewer) wants(t *testing.T, code int) {
 	t.Helper()
 	if err := <-c.failed; err != nil {
 		t.Errorf("it ends since %v", err)
@@ -91,7 +97,7 @@ func (c *client) wants(t *testing.T, code int) {
 }
 
 func testDetached(t *testing.T, s *suite) {
-	opener := s.opener(t)
+	opener := client[backend.Opener](t, s)
 	spec := s.spec(t, "apart", echoes)
 	spec.Declaration = &backend.Declaration{Labels: map[string]string{"team": "web"}, Life: backend.Life{Restart: backend.RestartNever}, Generation: 1}
 	s.detach(t, spec)
@@ -128,7 +134,7 @@ func testDetached(t *testing.T, s *suite) {
 }
 
 func testHalt(t *testing.T, s *suite) {
-	opener := s.opener(t)
+	opener := client[backend.Opener](t, s)
 	s.detach(t, s.spec(t, "halted", "echo made > work; "+echoes))
 	watcher := attach(t, opener, "halted", true)
 	watcher.screen.shows(t, "ready")
@@ -143,7 +149,7 @@ func testHalt(t *testing.T, s *suite) {
 }
 
 func testLeave(t *testing.T, s *suite) {
-	opener := s.opener(t)
+	opener := client[backend.Opener](t, s)
 	s.detach(t, s.spec(t, "going-on", echoes))
 	first := attach(t, opener, "going-on", false)
 	first.keys("one\r")
@@ -161,7 +167,7 @@ func testLeave(t *testing.T, s *suite) {
 }
 
 func testOpen(t *testing.T, s *suite) {
-	opener := s.opener(t)
+	opener := client[backend.Opener](t, s)
 	if _, err := opener.Open(t.Context(), "nobody"); !errdefs.IsNotFound(err) {
 		t.Errorf("nobody: %v", err)
 	}

@@ -68,5 +68,6 @@ disabled_plugins = [
   address = %q
 [debug]
   level = "warn"
-`, d.Root, d.State, d.Address, d.Address+".ttrpc")
+  address = %q
+`, d.Root, d.State, d.Address, d.Address+".ttrpc", d.debugAddress())
 }

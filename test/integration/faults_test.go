@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,10 +23,10 @@ import (
 const works = `echo work > /workspace/work; echo ready; while ! test -e /workspace/stop; do sleep 0.01; done; exit 7`
 
 // working starts a detached bottle whose claude has made something.
-func working(t *testing.T, u *bottletest.User, runtime string) {
+func working(t *testing.T, u *bottletest.User, runtime string, flags ...string) {
 	t.Helper()
 	does(u, works)
-	u.Run("start", "tester", "--yes", "--quiet", "--detach", "--runtime", runtime, "--", "-p", "work").Want(t, 0)
+	u.Run(slices.Concat([]string{"start", "tester", "--yes", "--quiet", "--detach", "--runtime", runtime}, flags, []string{"--", "-p", "work"})...).Want(t, 0)
 	bottletest.Eventually(t, "claude has made something", func() bool {
 		return u.Run("exec", "tester", "--", "test", "-e", "/workspace/work").Code == 0
 	})
@@ -98,13 +99,27 @@ func TestF12_F15_F34_WhatIsDoneToABottleBehindItsBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
-				working(t, u, runtime)
+				working(t, u, runtime, "--no-controller")
 				do(t, u)
 				list(t, u)
 				takenDown(t, u, runtime)
 			})
 		})
 	}
+}
+
+// TestF34_ABottleWhoseRecordIsRemovedIsTakenDownByTheController: the wish for it is gone.
+func TestF34_ABottleWhoseRecordIsRemovedIsTakenDownByTheController(t *testing.T) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
+		working(t, u, runtime)
+		if err := u.Daemon.Client().ContainerService().Delete(inNamespace(t), "tester"); err != nil {
+			t.Fatal(err)
+		}
+		if outcome := ended(t, u); outcome.Reason != backend.ReasonStopped {
+			t.Errorf("the outcome is %+v", outcome)
+		}
+		u.Run("rm", "tester", "--discard").Want(t, 0)
+	})
 }
 
 // empty removes all that is in a directory, mounts included.

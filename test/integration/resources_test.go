@@ -57,9 +57,11 @@ func TestADeclaredBottleIsStartedOnceAndChangedWhereItMay(t *testing.T) {
 			t.Errorf("a try printed %q", tried.Stdout)
 		}
 		u.Run("apply", "-f", path).Want(t, 1) // nobody said yes
-		if created := u.Run("apply", "-f", path, "--yes").Want(t, 0); created.Stdout != "bottle.claude-bottle.dev/lasting created\n" {
+		created := u.Run("apply", "-f", path, "--yes").Want(t, 0)
+		if created.Stdout != "bottle.claude-bottle.dev/lasting created\n" {
 			t.Errorf("it printed %q", created.Stdout)
 		}
+		bottletest.Contains(t, created.Stderr, "started a controller")
 		bottle := got(t, u, "lasting")
 		if bottle.Status.Phase != "Running" || !isTrue(bottle, v1alpha1.ConditionReady) || bottle.Labels["team"] != "web" || bottle.Generation != 1 || bottle.Status.Runtime != runtime {
 			t.Errorf("it is %+v", bottle)
@@ -84,6 +86,7 @@ func TestADeclaredBottleIsStartedOnceAndChangedWhereItMay(t *testing.T) {
 		if bottle := got(t, u, "lasting"); bottle.Generation != 2 || *bottle.Spec.TTLSecondsAfterFinished != 86400 {
 			t.Errorf("it is %+v", bottle)
 		}
+		bottletest.Contains(t, u.Run("describe", "lasting").Want(t, 0).Stdout, "Configured", "generation 2 is declared")
 		path = declares(u, "lasting", runtime, "prompt: else", "activeDeadlineSeconds: 1800", "ttlSecondsAfterFinished: 86400")
 		bottletest.Contains(t, u.Run("apply", "-f", path, "--yes").Want(t, 1).Stderr, "spec.activeDeadlineSeconds, spec.prompt can't change", "claude-bottle delete lasting")
 		differs := u.Run("diff", "-f", path).Want(t, 1)
@@ -141,6 +144,19 @@ func TestAHeadlessBottleRunsToFinished(t *testing.T) {
 	})
 }
 
+// TestAFinishedBottleGoesByATTLThatIsAppliedLater: also when no controller was left.
+func TestAFinishedBottleGoesByATTLThatIsAppliedLater(t *testing.T) {
+	u := newUser(t, "2.4")
+	does(u, "true")
+	u.Run("apply", "-f", declares(u, "short", "runc", "prompt: x"), "--yes", "--no-controller").Want(t, 0)
+	bottletest.Eventually(t, "the bottle is finished", func() bool { return isTrue(got(t, u, "short"), v1alpha1.ConditionFinished) })
+	changed := u.Run("apply", "-f", declares(u, "short", "runc", "prompt: x", "ttlSecondsAfterFinished: 0"), "--yes").Want(t, 0)
+	if changed.Stdout != "bottle.claude-bottle.dev/short configured\n" {
+		t.Errorf("it printed %q", changed.Stdout)
+	}
+	bottletest.Eventually(t, "the bottle is removed", func() bool { return len(list(t, u)) == 0 })
+}
+
 // TestI2_DeleteLeavesWorkThatRuns as it is, unless it may be lost.
 func TestI2_DeleteLeavesWorkThatRuns(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
@@ -150,7 +166,7 @@ func TestI2_DeleteLeavesWorkThatRuns(t *testing.T) {
 		s := u.OnTerminal("attach", "busy", "--read-only")
 		s.Shows("ready")
 		bottletest.Contains(t, u.Run("delete", "busy").Want(t, 4).Stderr, "1 changed file: work", "left as it is")
-		if bottle := got(t, u, "busy"); bottle.Status.Phase != "Running" {
+		if bottle := got(t, u, "busy"); bottle.Status.Phase != "Running" || bottle.Status.UnsavedWork == nil || bottle.Status.UnsavedWork.Files != 1 {
 			t.Errorf("it is %+v", bottle.Status)
 		}
 		u.Run("delete", "busy", "--discard").Want(t, 0)

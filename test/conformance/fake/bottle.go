@@ -37,6 +37,7 @@ type bottle struct {
 	// Under the backend's lock.
 	ready, dead, detached bool
 	outcome               *backend.Outcome
+	declared              *backend.Declaration
 
 	mu      sync.Mutex
 	running map[*exec.Cmd]bool
@@ -145,7 +146,7 @@ func (b *bottle) status() backend.Status {
 	status := backend.Status{
 		Name: b.id.Name, ID: b.id.String(), Agent: b.plan.Agent, Bottle: b.plan.Bottle, Phase: backend.PhaseStarting,
 		Image: b.plan.Image.Reference, Plan: b.plan.Digest(), Created: b.created, Workspace: b.place(backend.PlaceWorkspace),
-		Detached: b.detached, Outcome: b.outcome, Declaration: b.plan.Declaration,
+		Detached: b.detached, Outcome: b.outcome, Declaration: b.declared,
 	}
 	switch {
 	case b.dead:

@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -119,7 +118,7 @@ func (b *Backend) claim(ctx context.Context, plan *backend.Plan) (*bottle, error
 		b.put(context.WithoutCancel(ctx), other, false)
 	}
 	id := backend.ID{Name: plan.Name, Suffix: hex.EncodeToString(random[:])}
-	made := &bottle{backend: b, id: id, plan: plan, dir: filepath.Join(b.dir, id.String()), created: time.Now()}
+	made := &bottle{backend: b, id: id, plan: plan, dir: filepath.Join(b.dir, id.String()), created: time.Now(), declared: plan.Declaration}
 	b.bottles[plan.Name] = made
 	return made, nil
 }
@@ -211,14 +210,12 @@ func (b *Backend) ListActive(context.Context) ([]backend.Status, error) {
 func (b *Backend) Open(_ context.Context, name string) (backend.Live, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	base, suffix, _ := strings.Cut(name, "@")
-	if one := b.bottles[base]; one != nil && !one.dead && (suffix == "" || suffix == one.id.Suffix) {
-		return live{one}, nil
+	found := b.named(name)
+	switch {
+	case len(found) == 0:
+		return nil, fmt.Errorf("no bottle %s: %w", name, errdefs.ErrNotFound)
+	case b.bottles[found[0].id.Name] != found[0] || found[0].dead:
+		return nil, fmt.Errorf("bottle %s has ended: %w", name, errdefs.ErrFailedPrecondition)
 	}
-	for _, one := range b.kept {
-		if one.id.Name == base && (suffix == "" || suffix == one.id.Suffix) {
-			return nil, fmt.Errorf("bottle %s has ended: %w", name, errdefs.ErrFailedPrecondition)
-		}
-	}
-	return nil, fmt.Errorf("no bottle %s: %w", name, errdefs.ErrNotFound)
+	return live{found[0]}, nil
 }
