@@ -142,7 +142,8 @@ func (s *supervisor) endIfOver() {
 func (s *supervisor) halt(ctx context.Context, stream neck.Stream) error {
 	defer s.answers.begin()()
 	err := stream.Accept()
-	s.finish(ctx, backend.ReasonStopped)
+	// Who has asked may leave: claude has its time for that, and goes then.
+	s.finish(context.WithoutCancel(ctx), backend.ReasonStopped)
 	select {
 	case <-s.gone:
 	case <-ctx.Done():
@@ -172,6 +173,7 @@ func (s *supervisor) finish(ctx context.Context, reason string) {
 		defer timer.Stop()
 		select {
 		case <-s.wanted:
+		case <-s.gone:
 		case <-timer.C:
 		case <-ctx.Done():
 			return

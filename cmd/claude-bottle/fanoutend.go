@@ -18,6 +18,9 @@ import (
 // haltWait is how long a bottle that is halted is waited for.
 const haltWait = time.Minute
 
+// askWait is how long it takes at most to ask bottles for their end.
+const askWait = 2 * time.Second
+
 // await returns once the bottle has ended: by itself, or since ctx has, whose end halts
 // it. A hang-up halts nothing.
 func (f *fanOut) await(ctx, patience context.Context, result *runResult) error {
@@ -34,8 +37,19 @@ func (f *fanOut) await(ctx, patience context.Context, result *runResult) error {
 	if hungUp(ctx) {
 		return errors.New("it works on")
 	}
-	halting, cancel := context.WithTimeoutCause(patience, haltWait, fmt.Errorf("it is not gone after %s: %w", haltWait, context.DeadlineExceeded))
+	halting, cancel := context.WithTimeoutCause(context.WithoutCancel(patience), haltWait, fmt.Errorf("it is not gone after %s: %w", haltWait, context.DeadlineExceeded))
 	defer cancel()
+	// Who has no patience left still asks for the end of each bottle.
+	stop := context.AfterFunc(patience, func() {
+		timer := time.NewTimer(askWait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-halting.Done():
+		}
+	})
+	defer stop()
 	if err := f.halt(halting, result.id); err != nil {
 		return err
 	}
