@@ -56,8 +56,9 @@ func (b *Backend) Reconcile(ctx context.Context, name string) (again time.Durati
 		if id.Name != base || suffix != "" && id.Suffix != suffix {
 			continue
 		}
-		next, keptErr := b.reconcileKept(ctx, b.layout.bottle(id))
-		err = errors.Join(err, keptErr)
+		where := b.layout.bottle(id)
+		next, keptErr := b.reconcileKept(ctx, where)
+		err = errors.Join(err, keptErr, b.endUnrecorded(ctx, where))
 		if next > 0 && (again == 0 || next < again) {
 			again = next
 		}
@@ -101,12 +102,8 @@ func (b *Backend) takeDown(ctx context.Context, id backend.ID) error {
 // reconcileKept sees to what has no record: what is left of a bottle that was cut while
 // it was made or taken down goes, and so does a kept one whose time is over.
 func (b *Backend) reconcileKept(ctx context.Context, where places) (again time.Duration, err error) {
-	alive, err := held(where.lock())
-	if err != nil {
+	if alive, err := held(where.lock()); err != nil || alive {
 		return 0, err
-	}
-	if alive {
-		return 0, b.endUnrecorded(ctx, where)
 	}
 	if err := checkState(where); err != nil {
 		log.G(ctx).WithError(err).Debug("leave bottle alone")

@@ -20,7 +20,7 @@ import (
 // TestF3_ABottleIsToldOfWhenItsSupervisorGoes, as long as there is anything of it to
 // hold, and what is kept of it is told last.
 func TestF3_ABottleIsToldOfWhenItsSupervisorGoes(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	paths := newLayout(t.TempDir(), t.TempDir(), "address", "namespace")
 	if err := paths.make(); err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestF3_ABottleIsToldOfWhenItsSupervisorGoes(t *testing.T) {
 }
 
 func TestDirectoriesOfBottlesAreToldOf(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	paths := newLayout(t.TempDir(), t.TempDir(), "address", "namespace")
 	if err := paths.make(); err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ const maxControllerLog = 1 << 20
 
 // haveController starts a controller for a bottle that lives on by itself, when none is
 // at work. That it can't be is said, and no reason to give the bottle up.
-func (a *application) haveController(ctx context.Context, opened closingBackend) {
+func (a *application) haveController(ctx context.Context, opened backend.Backend) {
 	leader, ok := opened.(backend.Leader)
 	if !ok || a.noController {
 		return
@@ -40,7 +40,7 @@ func (a *application) haveController(ctx context.Context, opened closingBackend)
 	case err != nil:
 		_, _ = fmt.Fprintf(a.err, "claude-bottle: no controller watches over it: %s\n", printableLines(err.Error()))
 	case !a.quiet:
-		_, _ = fmt.Fprintf(a.err, "claude-bottle: started a controller (process %d), which watches over it and ends after it; --no-controller leaves that out\n", pid)
+		_, _ = fmt.Fprintf(a.err, "claude-bottle: started a controller (process %d), which watches over it and ends when it has nothing left to do; --no-controller leaves that out\n", pid)
 	}
 }
 

@@ -42,7 +42,7 @@ waits, and takes over when the first has ended. SIGTERM ends it; bottles live on
 does is logged; /healthz and /metrics are served on controller.sock in the run directory,
 and with --listen on a port of the loopback.`,
 		Example: `  claude-bottle controller
-  claude-bottle controller --listen 127.0.0.1:9120 --log-level info
+  claude-bottle controller --listen 127.0.0.1:9120 --log-format json
   claude-bottle controller --until-idle`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {

@@ -71,8 +71,15 @@ func (a *application) applyFiles(ctx context.Context, o applyOptions) error {
 	holders := resources.Holders(list)
 	each := &applier{app: a, options: o, opened: opened, progress: progress, tty: tty}
 	var failed []error
+	changed := false
+	defer func() {
+		if changed {
+			a.haveController(ctx, opened)
+		}
+	}()
 	for _, bottle := range declared {
 		word, err := each.apply(ctx, bottle, holders)
+		changed = changed || err == nil && word != wordUnchanged && !o.dryRun
 		if ctx.Err() != nil && err != nil {
 			return errors.Join(append(failed, err)...)
 		}
@@ -141,7 +148,13 @@ func (p *applier) apply(ctx context.Context, bottle *v1alpha1.Bottle, holders ma
 	if !ok {
 		return "", fmt.Errorf("what is declared can't be changed with this backend: %w", errdefs.ErrNotImplemented)
 	}
-	return wordConfigured, declarer.Declare(ctx, holder.Name, change.Declaration)
+	if err := declarer.Declare(ctx, holder.Name, change.Declaration); err != nil {
+		return "", err
+	}
+	if change.Declaration.Life.TTLSecondsAfterFinished != nil {
+		p.app.haveController(ctx, p.opened) // a finished bottle has nobody else who removes it
+	}
+	return wordConfigured, nil
 }
 
 // create launches a Bottle that isn't there, and leaves it to its supervisor.

@@ -31,6 +31,7 @@ type fanOut struct {
 	look     *lookout
 	results  []*runResult
 
+	watching sync.Once  // by a controller
 	fetching sync.Mutex // one helper bottle at a time
 	telling  sync.Mutex // lines of several bottles
 }
@@ -161,6 +162,7 @@ func (f *fanOut) run(ctx, patience context.Context, i int, launched func()) {
 		}
 		return
 	}
+	f.watching.Do(func() { f.app.haveController(ctx, f.keeper) })
 	result.begins(id)
 	f.tell(result, "started, %d of %d", i+1, len(f.results))
 	if err := f.await(ctx, patience, result); err != nil {

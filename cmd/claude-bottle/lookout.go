@@ -55,6 +55,9 @@ func (l *lookout) watch(ctx context.Context) {
 		}
 		select {
 		case _, open := <-told:
+			if open {
+				open = drain(ctx, told)
+			}
 			if !open {
 				told = nil
 			}
@@ -64,6 +67,25 @@ func (l *lookout) watch(ctx context.Context) {
 		}
 		if !l.look(ctx) {
 			return
+		}
+	}
+}
+
+// drain hears out what comes at once, so that one look does for all of it, and says
+// whether more may come.
+func drain(ctx context.Context, told <-chan string) (open bool) {
+	timer := time.NewTimer(50 * time.Millisecond)
+	defer timer.Stop()
+	for {
+		select {
+		case _, open := <-told:
+			if !open {
+				return false
+			}
+		case <-timer.C:
+			return true
+		case <-ctx.Done():
+			return true
 		}
 	}
 }

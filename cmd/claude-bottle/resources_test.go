@@ -151,9 +151,4 @@ func TestWhatABottleHasReachedIsCounted(t *testing.T) {
 	if bottle.Status.Egress == nil || *bottle.Status.Egress != (v1alpha1.Egress{Allowed: 2, Denied: 1}) {
 		t.Errorf("counted are %+v", bottle.Status.Egress)
 	}
-	unseen := bottleOf("b", "b", "Running", nil)
-	countEgress(t.Context(), unseen, backend.Status{Workspace: filepath.Join(state, "none", "workspace")})
-	if unseen.Status.Egress != nil {
-		t.Errorf("of no log %+v was counted", unseen.Status.Egress)
-	}
 }

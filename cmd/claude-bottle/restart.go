@@ -177,5 +177,6 @@ func (a *application) launchAgain(ctx context.Context, keeper openedKeeper, spec
 	if err := a.begin(ctx, bottle, plan); err != nil {
 		return errors.Join(err, bottle.Close(ctx))
 	}
+	a.haveController(ctx, keeper)
 	return nil
 }

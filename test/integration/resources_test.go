@@ -144,6 +144,19 @@ func TestAHeadlessBottleRunsToFinished(t *testing.T) {
 	})
 }
 
+// TestAFinishedBottleGoesByATTLThatIsAppliedLater: also when no controller was left.
+func TestAFinishedBottleGoesByATTLThatIsAppliedLater(t *testing.T) {
+	u := newUser(t, "2.4")
+	does(u, "true")
+	u.Run("apply", "-f", declares(u, "short", "runc", "prompt: x"), "--yes", "--no-controller").Want(t, 0)
+	bottletest.Eventually(t, "the bottle is finished", func() bool { return isTrue(got(t, u, "short"), v1alpha1.ConditionFinished) })
+	changed := u.Run("apply", "-f", declares(u, "short", "runc", "prompt: x", "ttlSecondsAfterFinished: 0"), "--yes").Want(t, 0)
+	if changed.Stdout != "bottle.claude-bottle.dev/short configured\n" {
+		t.Errorf("it printed %q", changed.Stdout)
+	}
+	bottletest.Eventually(t, "the bottle is removed", func() bool { return len(list(t, u)) == 0 })
+}
+
 // TestI2_DeleteLeavesWorkThatRuns as it is, unless it may be lost.
 func TestI2_DeleteLeavesWorkThatRuns(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {

@@ -30,15 +30,23 @@ func runs(t *testing.T, r bottletest.Result) []ran {
 	return list
 }
 
-// commits has each bottle commit a file of its name; the second one fails.
-const commits = `name=$(cat /etc/hostname); echo "hello from $name"; echo $name > made; git add made && git commit -qm "$name made it" || exit 9; echo loose > loose; test $name != tester-2 || { echo broken >&2; exit 3; }`
+// commits has each bottle commit a file of its name, and the second one fail.
+const commits = `#!/bin/bash
+set -e
+name=$(cat /etc/hostname)
+echo "hello from $name"
+git config user.name agent; git config user.email agent@bottle
+if [[ ${!#} = again ]]; then git commit -q --allow-empty -m again; exit; fi
+echo $name >made; git add made; git commit -qm "$name made it"
+echo loose >loose
+[[ $name != tester-2 ]] || { echo broken >&2; exit 3; }
+`
 
 // TestRunBringsTheWorkOfEachBottleHome: with 0 and its work at home a bottle goes, one
 // that failed stays, and a second run takes nothing of the first one's.
 func TestRunBringsTheWorkOfEachBottleHome(t *testing.T) {
-	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
-		repository(t, u)
-		does(u, commits)
+	onEachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
+		hostRepository(t, u, commits)
 		r := u.Run("run", "tester", "-p", "make it", "--count", "3", "--cwd", "--yes", "--runtime", runtime, "-o", "json").Want(t, 1)
 		bottletest.Contains(t, r.Stderr, "tester-1 to tester-3", "tester-1: started", "tester-1 | hello from tester-1", "tester-2 | broken",
 			"tester-2: ended with 3", "refs/bottle/tester-3/", "kept: tester-2@")
@@ -51,7 +59,7 @@ func TestRunBringsTheWorkOfEachBottleHome(t *testing.T) {
 			if one.Name != name || one.Task != "make it" || one.ExitCode == nil || *one.ExitCode != code || one.Said != "hello from "+name+"\n" || one.Error != "" {
 				t.Errorf("of %s there is %+v", name, one)
 			}
-			if one.Work.Words != "1 commit, 2 files" && one.Work.Words != "1 commit, 1 file" || len(one.Work.Refs) < 2 {
+			if !strings.Contains(one.Work.Words, "commit") || !strings.HasSuffix(one.Work.Words, ", 2 files") || len(one.Work.Refs) != 2 {
 				t.Errorf("%s made %+v", name, one.Work)
 			}
 			if made := bottletest.Git(t, u.Cwd, "show", "refs/bottle/"+name+"/heads/main:made"); made != name {
@@ -65,9 +73,8 @@ func TestRunBringsTheWorkOfEachBottleHome(t *testing.T) {
 			t.Errorf("there is more than %s", kept)
 		}
 
-		does(u, `echo again; git commit -q --allow-empty -m again`)
 		r = u.Run("run", "tester", "-p", "again", "--cwd", "--yes", "--quiet", "--keep", "--runtime", runtime).Want(t, 0)
-		bottletest.Contains(t, r.Stdout, "NAME", "tester-4", "1 commit in refs/bottle/tester-4/, kept as tester-4@")
+		bottletest.Contains(t, r.Stdout, "NAME", "tester-4", " in refs/bottle/tester-4/, kept as tester-4@")
 		if r.Stderr != "" || strings.Contains(r.Stdout, "TASK") {
 			t.Errorf("it said %q, printed %q", r.Stderr, r.Stdout)
 		}
