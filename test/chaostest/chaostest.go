@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -73,6 +74,8 @@ type point struct {
 	// part of the time is over that the story takes.
 	step string
 	part float64
+	// alone says that no controller watches over it.
+	alone bool
 	// hang is how long what is stopped stands still.
 	hang time.Duration
 }
@@ -83,7 +86,11 @@ func (p point) String() string {
 	if p.step != "" {
 		when = "at the step " + p.step
 	}
-	return fmt.Sprintf("%s, %s, %s struck %s", p.story.name, p.runtime, p.victim, when)
+	watched := "with a controller"
+	if p.alone {
+		watched = "without a controller"
+	}
+	return fmt.Sprintf("%s, %s, %s, %s struck %s", p.story.name, p.runtime, watched, p.victim, when)
 }
 
 // points are all kinds of strikes, shuffled, over and over, until there are enough.
@@ -95,7 +102,7 @@ func points(options Options) []point {
 		for _, runtime := range bottletest.Runtimes() {
 			for _, tale := range stories() {
 				for _, victim := range victims() {
-					p := point{story: tale, runtime: runtime, victim: victim, part: random.Float64(), hang: time.Duration(50+random.IntN(250)) * time.Millisecond}
+					p := point{story: tale, runtime: runtime, victim: victim, part: random.Float64(), alone: random.IntN(2) == 0, hang: time.Duration(50+random.IntN(250)) * time.Millisecond}
 					if len(tale.steps) > 0 && round%2 == 1 {
 						p.step = tale.steps[random.IntN(len(tale.steps))]
 					}
@@ -124,6 +131,7 @@ type run struct {
 	backend     backend.Backend
 	random      *rand.Rand
 	whole       map[string]time.Duration // of a start, a runtime
+	alone       bool                     // no controller is started in this point
 	saved       int
 	undisturbed int
 }
@@ -131,6 +139,15 @@ type run struct {
 // does tells claude what to run in the bottles to come.
 func (r *run) does(command string) {
 	r.Write("home/.claude-bottle/bottles/default.md", "---\nimage: "+containerdtest.TestImage+"\nenv:\n  FAKE_CLAUDE_RUN: \""+command+"\"\n---\n")
+}
+
+// command is the program, which starts no controller when the point has none.
+func (r *run) command(args ...string) *exec.Cmd {
+	command := r.Command(args...)
+	if r.alone {
+		command.Env = append(command.Env, "CLAUDE_BOTTLE_NO_CONTROLLER=yes")
+	}
+	return command
 }
 
 // measure is how long a start takes that nothing happens to.
@@ -148,6 +165,7 @@ func (r *run) measure(runtime string) time.Duration {
 // try strikes at one point, and wants nothing to be lost and nothing to be left.
 func (r *run) try(p point) {
 	r.Helper()
+	r.alone = p.alone
 	if p.story.prepare != nil {
 		p.story.prepare(r, p.runtime)
 	}
@@ -158,7 +176,7 @@ func (r *run) try(p point) {
 	if p.story.launches {
 		args = append(args, "--runtime", p.runtime)
 	}
-	command := r.Command(args...)
+	command := r.command(args...)
 	said := &page{}
 	command.Stderr = said
 	if err := command.Start(); err != nil {

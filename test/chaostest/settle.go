@@ -37,6 +37,12 @@ func (r *run) settleWith(after string, work []string) {
 		}
 	}
 	bottletest.Eventually(r, "the supervisors end after "+after, func() bool { return len(r.Supervisors()) == 0 })
+	bottletest.Eventually(r, "the controller ends after "+after, func() bool { return len(r.Controllers()) == 0 })
+	// That of a controller that was killed is there until the next one takes its place.
+	sockets, _ := filepath.Glob(filepath.Join(r.RunRoot, "*", "controller.sock"))
+	for _, socket := range sockets {
+		_ = os.Remove(socket)
+	}
 	var left string
 	// The daemon notices the end of a shim when it gets to it, and then removes its bundle.
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {

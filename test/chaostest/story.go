@@ -63,7 +63,7 @@ func stories() []story {
 func detached(r *run, runtime string) {
 	r.Helper()
 	r.does(long)
-	r.Run("start", "tester", "--yes", "--quiet", "--detach", "--runtime", runtime).Want(r, 0)
+	r.RunCommand(r.command("start", "tester", "--yes", "--quiet", "--detach", "--runtime", runtime)).Want(r, 0)
 	bottletest.Eventually(r, "claude is at work", func() bool { return len(r.work()) == 1 })
 	bottletest.Eventually(r, "claude is ready", func() bool { return strings.Contains(r.Run("logs", "tester").Stdout, "ready") })
 }
@@ -123,8 +123,8 @@ func dead(r *run, runtime string) {
 // victims are what is struck: killed, or stopped for a while.
 func victims() []string {
 	return []string{
-		"command", "supervisor", "command and supervisor", "shim", "sandbox", "containerd", "everything",
-		"stopped command", "stopped supervisor", "stopped shim", "stopped sandbox", "stopped containerd",
+		"command", "supervisor", "command and supervisor", "controller", "shim", "sandbox", "containerd", "everything",
+		"stopped command", "stopped supervisor", "stopped controller", "stopped shim", "stopped sandbox", "stopped containerd",
 	}
 }
 
@@ -139,7 +139,7 @@ func (r *run) strike(p point, command *exec.Cmd, ended <-chan struct{}) {
 	default:
 	}
 	var pids []int
-	for what, those := range map[string][]int{"command": own, "supervisor": r.Supervisors(), "shim": shims, "sandbox": sandbox} {
+	for what, those := range map[string][]int{"command": own, "supervisor": r.Supervisors(), "controller": r.Controllers(), "shim": shims, "sandbox": sandbox} {
 		if strings.Contains(p.victim, what) || p.victim == "everything" {
 			pids = append(pids, those...)
 		}

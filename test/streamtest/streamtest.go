@@ -132,7 +132,8 @@ func (r *round) add(s *stream, listen func(*stream)) {
 
 func (r *round) detached(name string, headless bool) {
 	r.Helper()
-	args := []string{"start", "tester", "--yes", "--quiet", "--detach", "--runtime", r.Runtime, "--name", name}
+	// Nobody but the clients is to start a supervisor again.
+	args := []string{"start", "tester", "--yes", "--quiet", "--no-controller", "--detach", "--runtime", r.Runtime, "--name", name}
 	if headless {
 		args = append(args, "--", "-p", "count")
 	}
