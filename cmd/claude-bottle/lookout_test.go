@@ -117,18 +117,33 @@ func TestF7_ADaemonThatStartsAgainIsWaitedFor(t *testing.T) {
 	}
 }
 
+// handedBackend shows a bottle without a supervisor until somebody asks for it.
+type handedBackend struct{ *seenBackend }
+
+func (b handedBackend) ListActive(context.Context) ([]backend.Status, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	running := genie("00001", backend.PhaseRunning)
+	if len(b.found) == 0 {
+		running.Message = "its supervisor died"
+	}
+	return []backend.Status{running}, nil
+}
+
 func TestABottleThatNeedsAHandGetsIt(t *testing.T) {
-	orphan := genie("00001", backend.PhaseRunning)
-	orphan.Message = "its supervisor died"
-	b := &seenBackend{kept: map[string]bool{"genie@00001": true}, looks: []look{
-		{bottles: []backend.Status{orphan}},
-		{bottles: []backend.Status{genie("00001", backend.PhaseRunning)}},
-	}}
-	if err := untilOf(t, b, ready); err != nil {
+	b := handedBackend{&seenBackend{kept: map[string]bool{"genie@00001": true}}}
+	looks, stop, err := newLookout(t.Context(), b)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if len(b.found) != 1 || b.found[0] != "genie@00001" {
-		t.Errorf("asked for were %q", b.found)
+	defer stop()
+	if err := looks.until(t.Context(), backend.ID{Name: "genie", Suffix: "00001"}, ready); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range b.found {
+		if name != "genie@00001" {
+			t.Errorf("asked for was %q", name)
+		}
 	}
 }
 
