@@ -131,6 +131,9 @@ func (c *Conn) Open(ctx context.Context, request Request) (Stream, error) {
 	if !stop() {
 		err = context.Cause(ctx)
 	}
+	if errors.Is(err, yamux.ErrSessionShutdown) {
+		err = nil // the far end may have had it, and answered, before it went
+	}
 	if err == nil {
 		err = readAnswer(ctx, stream)
 	}

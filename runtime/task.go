@@ -242,14 +242,20 @@ func (c *Client) removeByForce(ctx context.Context, name string, cause error) er
 // is not NotFound, and a hanging start holds the shim's lock: then only the
 // process itself can be killed, which the shim notices.
 func (c *Client) kill(ctx context.Context, name string, pid uint32, exits <-chan Exit) {
+	var process *os.Process
+	if pid > 1 && c.daemon.SharesPIDs {
+		// Held from here on: its number may be another's when it is killed.
+		process, _ = os.FindProcess(int(pid))
+		defer func() { _ = process.Release() }()
+	}
 	asking, cancel := context.WithTimeout(ctx, killWait)
 	_, err := c.client.TaskService().Kill(asking, &tasks.KillRequest{ContainerID: name, Signal: uint32(syscall.SIGKILL), All: true})
 	cancel()
 	if err == nil && ended(exits, killWait) {
 		return
 	}
-	if pid > 1 && c.daemon.SharesPIDs {
-		_ = syscall.Kill(int(pid), syscall.SIGKILL)
+	if process != nil {
+		_ = process.Kill()
 		ended(exits, killWait)
 	}
 }
