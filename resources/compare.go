@@ -34,8 +34,8 @@ func Compare(was *v1alpha1.Bottle, now *v1alpha1.Bottle, declaration *backend.De
 		return Change{}, err
 	}
 	if len(fixed) > 0 {
-		return Change{}, fmt.Errorf("%s/%s: %s can't change while it is there, labels, annotations and spec.%s may: `claude-bottle delete %s` removes it, then apply anew: %w",
-			v1alpha1.Resource, now.Name, strings.Join(fixed, ", "), strings.Join(mutable(), ", spec."), now.Name, errdefs.ErrFailedPrecondition)
+		return Change{}, fmt.Errorf("%s can't change while it is there, labels, annotations and spec.%s may: `claude-bottle delete %s` removes it, then apply anew: %w",
+			strings.Join(fixed, ", "), strings.Join(mutable(), ", spec."), now.Name, errdefs.ErrFailedPrecondition)
 	}
 	if equality.Semantic.DeepEqual(said(was), said(now)) {
 		return Change{Unchanged: true}, nil

@@ -165,8 +165,15 @@ func (d *description) events(list []backend.Event, now time.Time) {
 		return
 	}
 	d.line("Events:")
-	d.line("  Type     Reason            Age   Message")
+	width := 16
 	for _, event := range list {
-		d.line(fmt.Sprintf("  %-7s  %-16s  %-4s  ", backend.Printable(string(event.Type)), backend.Printable(event.Reason), Age(event.Time, now)), backend.Printable(event.Message))
+		width = max(width, len(backend.Printable(event.Reason)))
+	}
+	row := func(kind, reason, age, message string) {
+		d.line(fmt.Sprintf("  %-7s  %-*s  %-4s  ", kind, width, reason, age), message)
+	}
+	row("Type", "Reason", "Age", "Message")
+	for _, event := range list {
+		row(backend.Printable(string(event.Type)), backend.Printable(event.Reason), Age(event.Time, now), backend.Printable(event.Message))
 	}
 }
