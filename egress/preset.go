@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/spelling"
 	"github.com/containerd/errdefs"
 )
 
@@ -50,7 +50,7 @@ func presetRules(name string) ([]backend.PlanHost, error) {
 	if !ok {
 		names := slices.Sorted(maps.Keys(list))
 		hint := "known are " + strings.Join(names, ", ")
-		if near := nearest(name, names); near != "" {
+		if near := spelling.Within(name, names, max(2, len(name)/2)); near != "" {
 			hint = fmt.Sprintf("did you mean %s?", near)
 		}
 		return nil, fmt.Errorf("egress.presets: there is no preset %s: %s: %w", backend.Printable(name), hint, errdefs.ErrInvalidArgument)
@@ -65,15 +65,4 @@ func presetRules(name string) ([]backend.PlanHost, error) {
 		rules = append(rules, rule)
 	}
 	return rules, nil
-}
-
-// nearest is the known word that a typing error could have come from, or "".
-func nearest(word string, known []string) string {
-	best, bestDistance := "", max(3, len(word)/2+1)
-	for _, candidate := range known {
-		if distance := levenshtein.Distance(strings.ToLower(word), candidate, nil); distance < bestDistance {
-			best, bestDistance = candidate, distance
-		}
-	}
-	return best
 }

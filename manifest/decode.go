@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/spelling"
 	"github.com/containerd/errdefs"
 	"go.yaml.in/yaml/v3"
 )
@@ -118,7 +118,7 @@ func checkStruct(path string, node *yaml.Node, want reflect.Type) error {
 			}
 			slices.Sort(known)
 			hint := "known are " + strings.Join(known, ", ")
-			if near := nearest(key.Value, known); near != "" {
+			if near := spelling.Nearest(key.Value, known); near != "" {
 				hint = fmt.Sprintf("did you mean %s?", near)
 			}
 			return fmt.Errorf("%s:%d: unknown key %s: %s: %w", path, key.Line, backend.Printable(key.Value), hint, errdefs.ErrInvalidArgument)
@@ -132,15 +132,4 @@ func checkStruct(path string, node *yaml.Node, want reflect.Type) error {
 		}
 	}
 	return nil
-}
-
-// nearest is the known word that a typing error could have come from, or "".
-func nearest(word string, known []string) string {
-	best, bestDistance := "", len(word)/2+1
-	for _, candidate := range known {
-		if distance := levenshtein.Distance(strings.ToLower(word), strings.ToLower(candidate), nil); distance < bestDistance {
-			best, bestDistance = candidate, distance
-		}
-	}
-	return best
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/spelling"
 	"github.com/containerd/errdefs"
 )
 
@@ -138,7 +139,7 @@ func (l *loader) agent(name string) (*backend.Manifest, error) {
 func (l *loader) noSuchAgent(name, path string) error {
 	known := names(filepath.Dir(path))
 	remedy := "`claude-bottle init` writes a first one"
-	if near := nearest(name, known); near != "" {
+	if near := spelling.Nearest(name, known); near != "" {
 		remedy = fmt.Sprintf("did you mean %s?", near)
 	} else if len(known) > 0 {
 		remedy = "`claude-bottle list available` shows what there is"
@@ -219,7 +220,7 @@ func (l *loader) bottle(name string) (backend.BottleFile, error) {
 		read, err := readBottle(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			remedy := "`claude-bottle init` writes a first one"
-			if near := nearest(next, names(filepath.Dir(path))); near != "" {
+			if near := spelling.Nearest(next, names(filepath.Dir(path))); near != "" {
 				remedy = fmt.Sprintf("did you mean %s?", near)
 			}
 			return backend.BottleFile{}, fmt.Errorf("bottle %s: there is no %s: %s: %w", next, path, remedy, errdefs.ErrNotFound)

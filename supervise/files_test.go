@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"strings"
 	"testing"
 
@@ -16,26 +15,11 @@ import (
 // packer opens the neck as a PID 1 that answers requests for files so.
 func (r *running) packer(answer func(*neck.Command)) {
 	r.Helper()
-	guest := &neck.Guest{
-		Dial: func(ctx context.Context) (net.Conn, error) {
-			var dialer net.Dialer
-			return dialer.DialContext(ctx, "unix", r.config.neckSocket())
-		},
-		Handle: func(_ context.Context, request neck.Request, stream neck.Stream) {
-			defer func() { _ = stream.Close() }()
-			_ = stream.Accept()
-			if request.Files != nil {
-				answer(neck.NewCommand(stream))
-			}
-		},
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() { guest.Run(ctx); close(ended) }()
-	r.Cleanup(func() { cancel(); <-ended })
-	if err := r.client.Ready(r.Context()); err != nil {
-		r.Fatal(err)
-	}
+	r.guest(func(request neck.Request, stream neck.Stream) {
+		if request.Files != nil {
+			answer(neck.NewCommand(stream))
+		}
+	})
 }
 
 // TestF26_AStreamThatIsNotWholeIsAnError: whatever has come by then, only the last

@@ -1,7 +1,6 @@
 package supervise
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"net"
@@ -19,44 +18,29 @@ import (
 // the codes; when there is none left it goes on until it is told to end, by 143.
 func (r *running) claudes(codes ...int) {
 	r.Helper()
-	guest := &neck.Guest{
-		Dial: func(ctx context.Context) (net.Conn, error) {
-			var dialer net.Dialer
-			return dialer.DialContext(ctx, "unix", r.config.neckSocket())
-		},
-		Handle: func(_ context.Context, request neck.Request, stream neck.Stream) {
-			defer func() { _ = stream.Close() }()
-			_ = stream.Accept()
-			if request.Kind != neck.KindSession && request.Kind != neck.KindAttach {
+	r.guest(func(request neck.Request, stream neck.Stream) {
+		if request.Kind != neck.KindSession && request.Kind != neck.KindAttach {
+			return
+		}
+		command := neck.NewCommand(stream)
+		_ = command.Position(neck.Position{})
+		if len(codes) > 0 {
+			code := codes[0]
+			codes = codes[1:]
+			_ = command.Exit(neck.ExitStatus{Code: code})
+			return
+		}
+		for {
+			event, err := command.Next()
+			if err != nil {
 				return
 			}
-			command := neck.NewCommand(stream)
-			_ = command.Position(neck.Position{})
-			if len(codes) > 0 {
-				code := codes[0]
-				codes = codes[1:]
-				_ = command.Exit(neck.ExitStatus{Code: code})
+			if event.Signal != "" {
+				_ = command.Exit(neck.ExitStatus{Code: 143})
 				return
 			}
-			for {
-				event, err := command.Next()
-				if err != nil {
-					return
-				}
-				if event.Signal != "" {
-					_ = command.Exit(neck.ExitStatus{Code: 143})
-					return
-				}
-			}
-		},
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() { guest.Run(ctx); close(ended) }()
-	r.Cleanup(func() { cancel(); <-ended })
-	if err := r.client.Ready(r.Context()); err != nil {
-		r.Fatal(err)
-	}
+		}
+	})
 }
 
 // detached begins claude and detaches the bottle, as its launcher does.

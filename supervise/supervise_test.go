@@ -109,8 +109,8 @@ func (r *running) ends() error {
 	}
 }
 
-// pid1 opens the neck as a bottle does, and echoes sessions.
-func (r *running) pid1() *neck.Guest {
+// guest opens the neck as a bottle does, and answers streams so, once they are accepted.
+func (r *running) guest(answer func(neck.Request, neck.Stream)) *neck.Guest {
 	r.Helper()
 	guest := &neck.Guest{
 		Dial: func(ctx context.Context) (net.Conn, error) {
@@ -120,21 +120,7 @@ func (r *running) pid1() *neck.Guest {
 		Handle: func(_ context.Context, request neck.Request, stream neck.Stream) {
 			defer func() { _ = stream.Close() }()
 			_ = stream.Accept()
-			if request.Kind != neck.KindSession {
-				return
-			}
-			command := neck.NewCommand(stream)
-			for {
-				event, err := command.Next()
-				if err != nil {
-					return
-				}
-				if event.EOF {
-					_ = command.Exit(neck.ExitStatus{Code: 7})
-					return
-				}
-				_, _ = command.Stdout().Write(event.Input)
-			}
+			answer(request, stream)
 		},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -145,6 +131,28 @@ func (r *running) pid1() *neck.Guest {
 		r.Fatal(err)
 	}
 	return guest
+}
+
+// pid1 is a guest that echoes sessions.
+func (r *running) pid1() *neck.Guest {
+	r.Helper()
+	return r.guest(func(request neck.Request, stream neck.Stream) {
+		if request.Kind != neck.KindSession {
+			return
+		}
+		command := neck.NewCommand(stream)
+		for {
+			event, err := command.Next()
+			if err != nil {
+				return
+			}
+			if event.EOF {
+				_ = command.Exit(neck.ExitStatus{Code: 7})
+				return
+			}
+			_, _ = command.Stdout().Write(event.Input)
+		}
+	})
 }
 
 func TestF1_WithoutItsLauncherTheBottleGoes(t *testing.T) {

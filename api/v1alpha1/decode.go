@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
+	"github.com/claude-bottle/claude-bottle/spelling"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
@@ -47,9 +47,9 @@ func Decode(document []byte) ([]*Bottle, error) {
 func unknownKind(kind metav1.TypeMeta) error {
 	hint := ""
 	switch {
-	case kind.APIVersion == APIVersion && nearest(kind.Kind, []string{Kind}) != "":
+	case kind.APIVersion == APIVersion && spelling.Nearest(kind.Kind, []string{Kind}) != "":
 		hint = "did you mean kind: " + Kind + "? "
-	case kind.Kind == Kind && nearest(kind.APIVersion, []string{APIVersion}) != "":
+	case kind.Kind == Kind && spelling.Nearest(kind.APIVersion, []string{APIVersion}) != "":
 		hint = "did you mean apiVersion: " + APIVersion + "? "
 	}
 	return fmt.Errorf("apiVersion %q, kind %q: %sonly %s of %s are known here", kind.APIVersion, kind.Kind, hint, Kind, APIVersion)
@@ -116,7 +116,7 @@ func explained(err error, of reflect.Type) error {
 		above, last = path[:cut], path[cut+1:]
 	}
 	known := fieldsAt(of, above)
-	if near := nearest(last, known); near != "" {
+	if near := spelling.Nearest(last, known); near != "" {
 		return fmt.Errorf("%s: unknown field, did you mean %s?", path, near)
 	}
 	if len(known) == 0 {
@@ -175,15 +175,4 @@ func fields(of reflect.Type) map[string]reflect.Type {
 		}
 	}
 	return found
-}
-
-// nearest is the known word that a typing error could have come from, or "".
-func nearest(word string, known []string) string {
-	best, bestDistance := "", len(word)/2+1
-	for _, candidate := range known {
-		if distance := levenshtein.Distance(strings.ToLower(word), strings.ToLower(candidate), nil); distance < bestDistance {
-			best, bestDistance = candidate, distance
-		}
-	}
-	return best
 }

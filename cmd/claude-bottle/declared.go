@@ -71,15 +71,8 @@ func (a *application) applyFiles(ctx context.Context, o applyOptions) error {
 	holders := resources.Holders(list)
 	each := &applier{app: a, options: o, opened: opened, progress: progress, tty: tty}
 	var failed []error
-	changed := false
-	defer func() {
-		if changed {
-			a.haveController(ctx, opened)
-		}
-	}()
 	for _, bottle := range declared {
 		word, err := each.apply(ctx, bottle, holders)
-		changed = changed || err == nil && word != wordUnchanged && !o.dryRun
 		if ctx.Err() != nil && err != nil {
 			return errors.Join(append(failed, err)...)
 		}

@@ -167,24 +167,15 @@ func (d *deletion) end(ctx context.Context, id backend.ID) error {
 	if d.status.Phase == backend.PhaseDead {
 		return d.bury(ctx)
 	}
-	opener, ok := d.keeper.(backend.Opener)
-	if !ok {
-		return fmt.Errorf("bottles of this backend are ended by their own client alone: %w", errdefs.ErrNotImplemented)
-	}
 	if !d.discard {
 		if err := d.refuseUnsaved(ctx, id); err != nil {
 			return err
 		}
 	}
-	live, err := opener.Open(ctx, id.Name)
-	if errdefs.IsFailedPrecondition(err) || errdefs.IsNotFound(err) {
-		return nil // it has ended
-	}
-	if err != nil {
+	if err := halt(ctx, d.keeper, id.Handle()); err != nil && !errdefs.IsNotFound(err) { // nothing of it was kept
 		return err
 	}
-	defer func() { _ = live.Close() }()
-	return live.Halt(ctx)
+	return nil
 }
 
 // bury has the backend take down what nobody holds.

@@ -23,7 +23,6 @@ type fanOut struct {
 	app      *application
 	options  runOptions
 	keeper   openedKeeper
-	opener   backend.Opener
 	progress *progress
 	spec     backend.Spec
 	plan     *backend.Plan // of the first bottle: what was said yes to
@@ -59,9 +58,6 @@ func (a *application) fanOut(ctx context.Context, o runOptions) error {
 	}
 	defer func() { _ = opened.Close() }()
 	if f.keeper, err = keeperOf(opened); err != nil {
-		return err
-	}
-	if f.opener, err = openerOf(opened); err != nil {
 		return err
 	}
 	if err := f.number(ctx, tasks); err != nil {

@@ -50,8 +50,8 @@ func (f *fanOut) await(ctx, patience context.Context, result *runResult) error {
 		}
 	})
 	defer stop()
-	if err := f.halt(halting, result.id); err != nil {
-		return err
+	if err := halt(halting, f.keeper, result.id.Handle()); err != nil && !errdefs.IsNotFound(err) { // nothing of it was kept
+		return fmt.Errorf("halt it: %w", err)
 	}
 	return f.look.until(halting, result.id, ended)
 }
@@ -70,18 +70,6 @@ func (f *fanOut) sayHalting(ctx context.Context) {
 	f.telling.Lock()
 	defer f.telling.Unlock()
 	_, _ = fmt.Fprintln(f.app.err, "claude-bottle: halting all bottles, and keeping their work; Ctrl-C again leaves them to end by themselves")
-}
-
-func (f *fanOut) halt(ctx context.Context, id backend.ID) error {
-	reached, err := f.opener.Open(ctx, id.Handle())
-	if errdefs.IsFailedPrecondition(err) || errdefs.IsNotFound(err) {
-		return nil // it has ended
-	}
-	if err != nil {
-		return fmt.Errorf("halt it: %w", err)
-	}
-	defer func() { _ = reached.Close() }()
-	return reached.Halt(ctx)
 }
 
 // bringHome hears what claude has said, brings home what it has made, and removes a

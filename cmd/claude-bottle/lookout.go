@@ -15,7 +15,7 @@ import (
 // lookAgain is how often bottles are looked at while nothing tells of them.
 const lookAgain = time.Second
 
-// lookout looks at the bottles for all who wait for something of them: when the backend
+// lookout looks at the bottles for all who wait for something of them, or show them: when the backend
 // tells that something may have happened, and from time to time.
 type lookout struct {
 	keeper openedKeeper
@@ -109,13 +109,19 @@ func (l *lookout) look(ctx context.Context) bool {
 	return err == nil
 }
 
+// last is what was seen last, or why nothing can be seen any more; looked is closed at the
+// next look.
+func (l *lookout) last() (seen []backend.Status, looked <-chan struct{}, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen, l.looked, l.err
+}
+
 // until returns when met says so of that life of a bottle, or ctx has ended. What met
 // gets is nil once nothing is left of it.
 func (l *lookout) until(ctx context.Context, id backend.ID, met func(*backend.Status) bool) error {
 	for {
-		l.mu.Lock()
-		seen, err, looked := l.seen, l.err, l.looked
-		l.mu.Unlock()
+		seen, looked, err := l.last()
 		if err != nil {
 			return err
 		}

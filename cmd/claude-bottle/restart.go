@@ -142,21 +142,10 @@ func (a *application) endFor(ctx context.Context, keeper openedKeeper, found *ba
 	if !found.Running {
 		return found, nil
 	}
-	opener, err := openerOf(keeper)
-	if err != nil {
-		return nil, err
-	}
 	ending, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("it is not gone after %s: %w", within, context.DeadlineExceeded))
 	defer cancel()
-	reached, err := opener.Open(ending, found.ID.Handle())
-	switch {
-	case errdefs.IsFailedPrecondition(err): // it has ended meanwhile
-	case err != nil:
+	if err := halt(ending, keeper, found.ID.Handle()); err != nil {
 		return nil, err
-	default:
-		if err := errors.Join(reached.Halt(ending), reached.Close()); err != nil {
-			return nil, err
-		}
 	}
 	return keeper.Find(ctx, found.ID.Handle())
 }

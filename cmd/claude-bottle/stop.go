@@ -53,13 +53,27 @@ func (a *application) stopAll(ctx context.Context, names []string, within time.D
 }
 
 func (a *application) stop(ctx context.Context, name string) error {
-	opened, reached, err := a.openLive(ctx, name)
+	opened, err := a.openBackend(ctx, backend.NoProgress{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	return halt(ctx, opened, name)
+}
+
+// halt ends claude in a bottle, and returns when that has been taken down to its work. One
+// that has ended is fine, one that is not there a NotFound error.
+func halt(ctx context.Context, opened closingBackend, name string) error {
+	opener, err := openerOf(opened)
+	if err != nil {
+		return err
+	}
+	reached, err := opener.Open(ctx, name)
 	if errdefs.IsFailedPrecondition(err) {
-		return nil // it has ended
+		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer func() { _ = errors.Join(reached.Close(), opened.Close()) }()
-	return reached.Halt(ctx)
+	return errors.Join(reached.Halt(ctx), reached.Close())
 }

@@ -13,22 +13,24 @@ import (
 	"github.com/claude-bottle/claude-bottle/resources"
 )
 
-// resync is how often all bottles are looked at without a word of the backend: some of
-// what happens, it doesn't tell.
-const resync = 2 * time.Second
-
 // watch shows the bottles, and each of them again when something has become of it.
 func (a *application) watch(ctx context.Context, opened closingBackend, o getOptions) error {
-	woken, stop := a.wakes(ctx, opened)
+	keeper, err := keeperOf(opened)
+	if err != nil {
+		return err
+	}
+	look, stop, err := newLookout(ctx, keeper)
+	if err != nil {
+		return err
+	}
 	defer stop()
 	shown := &watched{app: a, options: o, before: map[string]string{}, last: map[string]*v1alpha1.Bottle{}}
-	tick := time.NewTicker(resync)
-	defer tick.Stop()
 	for {
-		found, _, err := seen(ctx, opened, o.selection, false)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		list, looked, err := look.last()
+		if err != nil {
+			return err
 		}
+		found, _, err := o.of(resources.Views(list))
 		if err != nil {
 			return err
 		}
@@ -36,29 +38,11 @@ func (a *application) watch(ctx context.Context, opened closingBackend, o getOpt
 			return err
 		}
 		select {
+		case <-looked:
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-tick.C:
-		case _, ok := <-woken:
-			if !ok {
-				woken = nil // what is left is to look
-			}
 		}
 	}
-}
-
-// wakes tells when a look is worth it; nil where the backend can't.
-func (a *application) wakes(ctx context.Context, opened closingBackend) (<-chan string, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	watcher, ok := opened.(backend.Watcher)
-	if !ok {
-		return nil, cancel
-	}
-	woken, err := watcher.Watch(ctx)
-	if err != nil {
-		return nil, cancel
-	}
-	return woken, cancel
 }
 
 // watched is what was shown by now.

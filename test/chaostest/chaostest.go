@@ -6,14 +6,12 @@
 package chaostest
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -177,7 +175,7 @@ func (r *run) try(p point) {
 		args = append(args, "--runtime", p.runtime)
 	}
 	command := r.command(args...)
-	said := &page{}
+	said := &bottletest.Page{}
 	command.Stderr = said
 	if err := command.Start(); err != nil {
 		r.Fatal(err)
@@ -211,7 +209,7 @@ func (r *run) try(p point) {
 }
 
 // await waits for the moment of a point, or for the end of the command.
-func (r *run) await(p point, said *page, ended <-chan struct{}) {
+func (r *run) await(p point, said *bottletest.Page, ended <-chan struct{}) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	moment := time.Duration(p.part * p.story.lasts * float64(r.whole[p.runtime]))
@@ -225,26 +223,6 @@ func (r *run) await(p point, said *page, ended <-chan struct{}) {
 		case <-tick.C:
 		}
 	}
-}
-
-// page is what a command has said.
-type page struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (p *page) Write(data []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.Write(data)
-}
-
-// String implements fmt.Stringer.
-func (p *page) String() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.String()
 }
 
 // Environment are the options that CHAOS_POINTS, CHAOS_SEED and CHAOS_POINT give.

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -9,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -21,28 +19,14 @@ import (
 // controller is one that a test has started.
 type controller struct {
 	*exec.Cmd
-	mu   sync.Mutex
-	said bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (c *controller) Write(data []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.said.Write(data)
-}
-
-func (c *controller) text() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.said.String()
+	said bottletest.Page
 }
 
 // controls starts a controller, and returns when it has said so.
 func controls(t *testing.T, u *bottletest.User, says string) *controller {
 	t.Helper()
 	c := &controller{Cmd: u.Command("controller", "--resync", "1h")}
-	c.Stdout, c.Stderr = c, c
+	c.Stdout, c.Stderr = &c.said, &c.said
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +34,7 @@ func controls(t *testing.T, u *bottletest.User, says string) *controller {
 		_ = c.Process.Kill()
 		_ = c.Wait()
 	})
-	bottletest.Eventually(t, "a controller says "+says, func() bool { return strings.Contains(c.text(), says) })
+	bottletest.Eventually(t, "a controller says "+says, func() bool { return strings.Contains(c.said.String(), says) })
 	return c
 }
 
@@ -61,7 +45,7 @@ func (c *controller) ends(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := c.Wait(); err != nil {
-		t.Errorf("the controller ended with %v:\n%s", err, c.text())
+		t.Errorf("the controller ended with %v:\n%s", err, c.said.String())
 	}
 }
 
@@ -151,7 +135,7 @@ func TestF3_AnotherControllerTakesOver(t *testing.T) {
 		}
 		_ = first.Wait()
 		replaced(t, u)
-		if said := second.text(); !strings.Contains(said, "watch over bottles") {
+		if said := second.said.String(); !strings.Contains(said, "watch over bottles") {
 			t.Errorf("the second one said %s", said)
 		}
 		holder := u.Supervisors()

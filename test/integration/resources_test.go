@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -112,7 +111,7 @@ func TestAHeadlessBottleRunsToFinished(t *testing.T) {
 		u.Write("home/source/there", "before\n")
 		path := declares(u, "task", runtime, `prompt: "-p is no flag here"`, "workspace: {path: source}", "resources: {limits: {memory: 512Mi, cpu: 500m}}")
 		watching := u.Command("get", "-w")
-		var rows lockedBuffer
+		var rows bottletest.Page
 		watching.Stdout = &rows
 		if err := watching.Start(); err != nil {
 			t.Fatal(err)
@@ -220,23 +219,4 @@ func TestABottleOfStartIsSeenAndLeftAlone(t *testing.T) {
 	bottletest.Contains(t, u.Run("apply", "-f", declares(u, "wide", "runc", "bottle: other"), "--yes").Want(t, 1).Stderr, "can't choose its own rights")
 	bottletest.Contains(t, u.Run("apply", "started", "-f", "x").Want(t, 2).Stderr, "apply takes either NAME")
 	u.Run("delete", "started").Want(t, 0)
-}
-
-// lockedBuffer is what a program prints while it runs.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
