@@ -141,8 +141,11 @@ func TestF3_ADetachedBottleThatLostAllIsTakenDownToItsWork(t *testing.T) {
 // again, and the word is the user's all the same.
 func TestF3_AStopOutlivesTheSupervisorThatItHasAsked(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
-		does(u, `trap "echo heard > /workspace/heard" TERM; echo ready; while ! test -e /workspace/stop; do sleep 0.01; done; exit 7`)
+		does(u, `trap "echo heard > /workspace/heard" TERM; echo ready > /workspace/ready; while ! test -e /workspace/stop; do sleep 0.01; done; exit 7`)
 		u.Run("start", "tester", "--yes", "--quiet", "--no-controller", "--detach", "--runtime", runtime, "--", "-p", "wait").Want(t, 0)
+		bottletest.Eventually(t, "claude hears signals", func() bool {
+			return u.Run("exec", "tester", "--", "test", "-e", "/workspace/ready").Code == 0
+		})
 		stopped := make(chan bottletest.Result, 1)
 		go func() { stopped <- u.Run("stop", "tester") }()
 		bottletest.Eventually(t, "claude is told to stop", func() bool {
