@@ -26,8 +26,8 @@ import (
 
 // Bounds of the registry's life.
 const (
-	startTimeout = 30 * time.Second
-	pushTimeout  = 2 * time.Minute
+	startTimeout = 2 * time.Minute
+	pushTimeout  = 5 * time.Minute
 )
 
 // Registry is a running registry.
