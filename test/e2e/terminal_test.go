@@ -5,7 +5,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/claude-bottle/claude-bottle/test/anthropic"
+	"github.com/claude-bottle/claude-bottle/fake/anthropic"
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 	"github.com/creack/pty"
 )
