@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"cmd/bottle-init":    {"archive", "neck"},
 	"cmd/claude-bottle":  {"*"},
 	"controller":         {"backend"},
+	"doctor":             {"backend", "backend/containerd", "fake/anthropic", "manifest", "runtime"},
 	"egress":             {"backend", "journal", "leaks", "spelling"},
 	"fake/anthropic":     {},
 	"fetch":              {"archive", "backend", "hostgit", "ledger"},
