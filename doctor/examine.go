@@ -136,7 +136,9 @@ func (e *examination) seeFiles() Check {
 	if problem := e.options.ManifestsProblem; problem != nil {
 		return aboutFiles.unknown("set HOME, and call it in a directory that is there", "%s", firstLine(problem))
 	}
-	return judgeFiles(manifest.List(e.options.Manifests))
+	own := e.options.Manifests
+	own.Cwd = own.Home // what a repository brings is no matter of this host
+	return judgeFiles(manifest.List(own))
 }
 
 func (e *examination) seeSocket() Check {
@@ -195,11 +197,15 @@ func (e *examination) bottleLooks() []look {
 // claudeLooks are about claude itself, on each runtime that works.
 func (e *examination) claudeLooks() []look {
 	var looks []look
+	bound := tryBound
+	if !e.image.Unpacked {
+		bound += unpackBound
+	}
 	for _, facts := range e.tried {
 		if facts.require != "" && !facts.wanted() {
 			continue
 		}
-		looks = append(looks, look{subject: aboutClaude(facts.policy), bound: tryBound, undoes: true, see: func(ctx context.Context) []Check {
+		looks = append(looks, look{subject: aboutClaude(facts.policy), bound: bound, undoes: true, see: func(ctx context.Context) []Check {
 			return []Check{e.seeClaude(ctx, facts)}
 		}})
 	}

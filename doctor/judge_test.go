@@ -60,8 +60,8 @@ func TestTheHostIsJudged(t *testing.T) {
 		"cgroups 2":         {judgeCgroups(cgroupFacts{version: 2, controllers: append(three, "io"), swap: true}), OK, "version 2: cpu, memory, pids", ""},
 		"no memory group":   {judgeCgroups(cgroupFacts{version: 2, controllers: []string{"cpu", "pids"}}), Missing, "without memory", "delegate"},
 		"no pids group":     {judgeCgroups(cgroupFacts{version: 1, controllers: []string{"cpu", "memory"}}), Warning, "without pids", "runc"},
-		"read-only cgroups": {judgeCgroups(cgroupFacts{version: 2, controllers: three, readOnly: true}), Missing, "reading only", "mount /sys/fs/cgroup"},
-		"crowded cgroup":    {judgeCgroups(cgroupFacts{version: 2, controllers: three, shared: true}), Missing, "not delegated", "systemd"},
+		"read-only cgroups": {judgeCgroups(cgroupFacts{version: 2, controllers: three, readOnly: true}), Warning, "reading only", "mount /sys/fs/cgroup"},
+		"crowded cgroup":    {judgeCgroups(cgroupFacts{version: 2, controllers: three, shared: true}), Warning, "not delegated", "systemd"},
 		"no cgroups":        {judgeCgroups(cgroupFacts{err: fs.ErrNotExist}), Unknown, "can't be looked at", "mount"},
 
 		"user namespaces":     {judgeUsers(userFacts{most: 1000, root: true}), OK, "1000 are allowed", ""},

@@ -142,9 +142,9 @@ func judgeCgroups(f cgroupFacts) Check {
 		return aboutCgroups.missing("enable them in the kernel, or delegate them to this container: a bottle's limits can't hold",
 			"%s, without %s", version, strings.Join(lacking, ", "))
 	case f.readOnly:
-		return aboutCgroups.missing("mount "+cgroupRoot+" for reading and writing, or delegate a cgroup to this container", "%s, for reading only", version)
+		return aboutCgroups.warning("mount "+cgroupRoot+" for reading and writing, unless containerd has a view of its own", "%s, for reading only", version)
 	case f.shared:
-		return aboutCgroups.missing("move the processes of this container into a cgroup below its own, as systemd does: until then no controller can be handed on",
+		return aboutCgroups.warning("move the processes of this container into a cgroup below its own, as systemd does: until then no controller can be handed on",
 			"%s, not delegated: processes live in the root of this cgroup namespace", version)
 	case len(lacking) > 0:
 		return aboutCgroups.warning("enable it in the kernel: bottles on runc need it", "%s, without %s", version, strings.Join(lacking, ", "))

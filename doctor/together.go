@@ -3,14 +3,16 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
 // Bounds of what is looked at. A directory on a server that is away hangs for ever.
 const (
-	shortBound = 10 * time.Second
-	probeBound = time.Minute     // the probe has a bound of its own, and an undo
-	tryBound   = 5 * time.Minute // an image may have to be unpacked
+	shortBound  = 10 * time.Second
+	probeBound  = time.Minute     // the probe has a bound of its own, and an undo
+	tryBound    = 2 * time.Minute // a launch, and two runs of claude
+	unpackBound = 10 * time.Minute
 )
 
 // look is one thing to be looked at.
@@ -40,7 +42,7 @@ func together(ctx context.Context, looks []look) []Check {
 func (l look) begin(ctx context.Context) <-chan []Check {
 	answer := make(chan []Check, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(ctx, l.bound)
+		ctx, cancel := context.WithTimeoutCause(ctx, l.bound, fmt.Errorf("no answer within %s: %w", l.bound, context.DeadlineExceeded))
 		defer cancel()
 		seen := make(chan []Check, 1)
 		go func() { seen <- l.see(ctx) }()

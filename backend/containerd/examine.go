@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/runtime"
@@ -114,34 +114,37 @@ func Directories(options Options) []Directory {
 	return list
 }
 
-// MendDirectories makes those that are missing, and closes to others those of root's
-// that others can write to. It says what it has done.
+// MendDirectories closes to others those of root's that others can write to, and makes
+// those that are missing. It says what it has done.
 func MendDirectories(options Options) ([]string, error) {
 	options = options.withDefaults()
-	var done []string
+	var closed, made []string
 	for _, directory := range Directories(options) {
 		switch {
 		case directory.Missing:
-			done = append(done, "made "+directory.Path)
+			made = append(made, "made "+directory.Path)
 		case directory.open:
 			info, err := os.Lstat(directory.Path)
 			if err != nil {
-				return done, fmt.Errorf("check state directory: %w", err)
+				return closed, fmt.Errorf("check state directory: %w", err)
 			}
 			mode := withoutWrite(info).Mode().Perm()
 			if err := os.Chmod(directory.Path, mode); err != nil {
-				return done, fmt.Errorf("close state directory: %w", err)
+				return closed, fmt.Errorf("close state directory: %w", err)
 			}
-			done = append(done, fmt.Sprintf("closed %s to others (mode %s)", directory.Path, strings.TrimPrefix(mode.String(), "-")))
+			closed = append(closed, fmt.Sprintf("closed %s to others (mode %04o)", directory.Path, mode))
 		}
 	}
-	return done, newLayout(options.Root, options.RunRoot, options.Address, options.Namespace).make()
+	if err := newLayout(options.Root, options.RunRoot, options.Address, options.Namespace).make(); err != nil {
+		return closed, err
+	}
+	return slices.Concat(closed, made), nil
 }
 
-// closed is a file as it would be if only its owner could write to it.
-type closed struct{ fs.FileInfo }
+// ownersOnly is a file as it would be if only its owner could write to it.
+type ownersOnly struct{ fs.FileInfo }
 
 // Mode implements fs.FileInfo.
-func (c closed) Mode() fs.FileMode { return c.FileInfo.Mode() &^ 0o022 }
+func (o ownersOnly) Mode() fs.FileMode { return o.FileInfo.Mode() &^ 0o022 }
 
-func withoutWrite(info fs.FileInfo) fs.FileInfo { return closed{info} }
+func withoutWrite(info fs.FileInfo) fs.FileInfo { return ownersOnly{info} }

@@ -28,7 +28,7 @@ func TestStateDirectoriesAreMended(t *testing.T) {
 		t.Errorf("open to others: %+v", first)
 	}
 	done, err := MendDirectories(options)
-	if err != nil || len(done) != 6 || !strings.Contains(done[0], "closed "+options.Root+" to others (mode rwxr-xr-x)") {
+	if err != nil || len(done) != 6 || !strings.Contains(done[0], "closed "+options.Root+" to others (mode 0755)") {
 		t.Errorf("%v: it has done %q", err, done)
 	}
 	for _, directory := range Directories(options) {

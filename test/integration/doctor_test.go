@@ -167,4 +167,23 @@ func TestDoctorMendsWhatItCan(t *testing.T) {
 	if work := u.Work("work.txt"); work != "work\n" {
 		t.Errorf("the work is %q", work)
 	}
+
+	does(u, echoes)
+	u.Run("--no-controller", "start", "tester", "--yes", "--quiet", "--detach", "--runtime", "runc").Want(t, 0)
+	checks, _ = examined(t, u.Run("--no-controller", "doctor", "--fix", "--quick", "-o", "json"))
+	diagnoses(t, checks, "controller", doctor.Warning, "none watches over 1 detached")
+	diagnoses(t, checks, "versions", doctor.OK, "stay with bottles: 1,")
+	program := filepath.Join(t.TempDir(), "bin", "claude-bottle")
+	for _, name := range []string{"claude-bottle", "bottle-init"} {
+		copyFile(t, filepath.Join(filepath.Dir(u.Binary), name), filepath.Join(filepath.Dir(program), name))
+	}
+	another := u.Command("doctor", "--quick", "-o", "json")
+	another.Path = program
+	checks, _ = examined(t, u.RunCommand(another))
+	diagnoses(t, checks, "versions", doctor.Warning, "tester (process")
+	_, report = examined(t, u.Run("doctor", "--fix", "--quick", "-o", "json"))
+	if len(report.Mended) != 1 || !strings.Contains(report.Mended[0], "started a controller") {
+		t.Errorf("it has done %q", report.Mended)
+	}
+	u.Run("stop", "tester").Want(t, 0)
 }
