@@ -90,6 +90,8 @@ func judgeServants(list []containerd.Servant, err error) Check {
 		}
 	}
 	switch {
+	case len(list) == 0:
+		return aboutVersions.ok("no process stays with a bottle just now")
 	case len(other) == 0:
 		return aboutVersions.ok("processes that stay with bottles: %d, all of this very program", len(list))
 	case len(bottles) == 0:

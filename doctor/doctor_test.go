@@ -118,6 +118,33 @@ func TestFactsOfThisHostAreGathered(t *testing.T) {
 	}
 }
 
+func TestControllersThatCanNotBeHandedOnAreSeen(t *testing.T) {
+	files := map[string]string{"cgroup.controllers": "cpu io memory pids\n", "cgroup.subtree_control": "", "cgroup.procs": "1\n7\n"}
+	read := func(also map[string]string) (f cgroupFacts) {
+		dir := t.TempDir()
+		for _, list := range []map[string]string{files, also} {
+			for name, text := range list {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		f.unified(dir)
+		return f
+	}
+	if f := read(nil); f.shared || f.err != nil || f.version != 2 || !slices.Equal(f.controllers, []string{"cpu", "io", "memory", "pids"}) {
+		t.Errorf("the host's root: %+v", f)
+	}
+	container := map[string]string{"cgroup.type": "domain\n"}
+	if f := read(container); !f.shared {
+		t.Errorf("a container whose processes are in its root: %+v", f)
+	}
+	container["cgroup.subtree_control"] = "cpu memory pids\n"
+	if f := read(container); f.shared {
+		t.Errorf("one that hands them on: %+v", f)
+	}
+}
+
 func TestWhatIsSaidElsewhereIsOneBoundedLine(t *testing.T) {
 	if got := firstLine(fmt.Errorf("a \"b\"\x1b[2J\u202e\nc")); got != `a "b"\x1b[2J\u202e` {
 		t.Errorf("it is %s", got)

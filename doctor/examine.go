@@ -102,7 +102,9 @@ func (e *examination) hostLooks() []look {
 		simple(aboutKernel, func() Check { return judgeKernel(gatherKernel()) }),
 		simple(aboutOverlay, func() Check { return judgeOverlay(gatherFileSystems()) }),
 		simple(aboutCgroups, func() Check { return judgeCgroups(gatherCgroups(cgroupRoot)) }),
-		simple(aboutUsers, func() Check { return judgeUsers(gatherUsers(where.Executable)) }),
+		{subject: aboutUsers, bound: shortBound, see: func(ctx context.Context) []Check {
+			return []Check{judgeUsers(gatherUsers(ctx, where.Executable))}
+		}},
 		simple(aboutPowers, func() Check { return judgePowers(gatherPowers()) }),
 		simple(aboutLimits, e.seeLimits),
 		simple(aboutClock, func() Check { return judgeClock(time.Now(), e.options.Built) }),

@@ -220,6 +220,7 @@ func TestBottlesAreJudged(t *testing.T) {
 		"none is needed":     {judgeController(false, nil, nil), OK, "no detached bottle needs one", ""},
 		"controller unseen":  {judgeController(false, nil, errors.New("boom")), Unknown, "boom", ""},
 		"same version":       {judgeServants([]containerd.Servant{ours}, nil), OK, "bottles: 1, all", ""},
+		"no version":         {judgeServants(nil, nil), OK, "no process", ""},
 		"another version":    {judgeServants([]containerd.Servant{ours, theirs}, nil), Warning, "b (process 2, /bin/claude-bottle (deleted))", "restart b"},
 		"another controller": {judgeServants([]containerd.Servant{leader}, nil), Warning, "controller (process 3, /old)", "end the controller"},
 		"versions unseen":    {judgeServants(nil, errors.New("boom")), Unknown, "boom", ""},

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -52,7 +53,7 @@ func judgeKernel(f kernelFacts) Check {
 	}
 }
 
-// fileSystems are those that the kernel knows just now.
+// gatherFileSystems lists those that the kernel knows just now.
 func gatherFileSystems() (list []string, err error) {
 	data, err := os.ReadFile("/proc/filesystems")
 	return strings.Fields(string(data)), err
@@ -108,22 +109,27 @@ func gatherCgroups(root string) cgroupFacts {
 		facts.swap = err == nil
 		return facts
 	}
-	facts.version, facts.swap = 2, true
 	facts.readOnly = system.Flags&unix.ST_RDONLY != 0
+	facts.unified(root)
+	return facts
+}
+
+// unified reads what the files of version 2 say.
+func (f *cgroupFacts) unified(root string) {
+	f.version, f.swap = 2, true
 	words := func(name string) []string {
 		data, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil && facts.err == nil && !errors.Is(err, os.ErrNotExist) {
-			facts.err = err
+		if err != nil && f.err == nil && !errors.Is(err, os.ErrNotExist) {
+			f.err = err
 		}
 		return strings.Fields(string(data))
 	}
-	facts.controllers = words("cgroup.controllers")
+	f.controllers = words("cgroup.controllers")
 	handedOn := words("cgroup.subtree_control")
 	// cgroup.type is in every group but the root of the host.
 	_, err := os.Stat(filepath.Join(root, "cgroup.type"))
 	missing := slices.ContainsFunc(limiting(), func(name string) bool { return !slices.Contains(handedOn, name) })
-	facts.shared = err == nil && missing && len(words("cgroup.procs")) > 0
-	return facts
+	f.shared = err == nil && missing && len(words("cgroup.procs")) > 0
 }
 
 func judgeCgroups(f cgroupFacts) Check {
@@ -164,14 +170,14 @@ type userFacts struct {
 }
 
 // gatherUsers makes one, for a program that says its version and ends.
-func gatherUsers(executable string) userFacts {
+func gatherUsers(ctx context.Context, executable string) userFacts {
 	facts := userFacts{most: -1, root: os.Geteuid() == 0}
 	if data, err := os.ReadFile("/proc/sys/user/max_user_namespaces"); err == nil {
 		if number, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil {
 			facts.most = number
 		}
 	}
-	command := exec.Command(executable, "version") //nolint:gosec,noctx // ourselves; it ends at once
+	command := exec.CommandContext(ctx, executable, "version") //nolint:gosec // ourselves
 	command.Env, command.Dir = []string{}, "/"
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER,

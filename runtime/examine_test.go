@@ -1,12 +1,18 @@
 package runtime
 
 import (
+	"context"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	versionapi "github.com/containerd/containerd/api/services/version/v1"
 	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 func TestT43_ASocketIsLookedAtAsConnectDoes(t *testing.T) {
@@ -37,5 +43,42 @@ func TestT43_ASocketIsLookedAtAsConnectDoes(t *testing.T) {
 func TestTheStrongestRuntimeIsTheFirst(t *testing.T) {
 	if got := Policies(); len(got) < 2 || got[0] != backend.RuntimeGVisor {
 		t.Errorf("they are %v", got)
+	}
+}
+
+// oldDaemon says that it is of a version.
+type oldDaemon struct {
+	versionapi.UnimplementedVersionServer
+	version string
+}
+
+func (d oldDaemon) Version(context.Context, *emptypb.Empty) (*versionapi.VersionResponse, error) {
+	return &versionapi.VersionResponse{Version: d.version}, nil
+}
+
+func TestF8_ADaemonThatIsTooOldIsRefused(t *testing.T) {
+	dir := private(t)
+	for version, want := range map[string]bool{"1.5.18": false, "v1.2.3": false, "nonsense": false, "1.6.0": true, "v2.4.2": true} {
+		path := filepath.Join(dir, version+".sock")
+		listener, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		server := grpc.NewServer()
+		versionapi.RegisterVersionServer(server, oldDaemon{version: version})
+		go func() { _ = server.Serve(listener) }()
+		client, err := Connect(t.Context(), Options{Address: path, Namespace: "x"})
+		switch {
+		case want && err != nil:
+			t.Errorf("%s: %v", version, err)
+		case want:
+			_ = client.Close()
+		case !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "1.6 or newer"):
+			t.Errorf("%s: %v", version, err)
+		}
+		server.Stop()
 	}
 }
