@@ -43,7 +43,7 @@ func judgeLeftovers(plan *backend.CleanupPlan, err error) Check {
 	for _, item := range plan.Items {
 		bottles[item.Bottle] = true
 	}
-	return aboutLeftovers.warning("`claude-bottle cleanup`, or doctor --fix, removes them", "%d things are left of dead bottles (%d)", len(plan.Items), len(bottles))
+	return aboutLeftovers.warning("`claude-bottle cleanup`, or doctor --fix, removes them", "%s of dead bottles (%d)", counted(len(plan.Items), "thing"), len(bottles))
 }
 
 // judgeController says whether one is at work where one is needed.
@@ -62,13 +62,13 @@ func judgeController(led bool, bottles []backend.Status, err error) Check {
 	}
 	also := ""
 	if foreign > 0 {
-		also = fmt.Sprintf("; %d bottles are of other directories or of a newer program", foreign)
+		also = fmt.Sprintf("; of other directories, or of a newer program: %s", counted(foreign, "bottle"))
 	}
 	switch {
 	case led:
-		return aboutController.ok("at work, for %d detached bottles%s", living, also)
+		return aboutController.ok("at work, for %s%s", counted(living, "detached bottle"), also)
 	case living > 0:
-		return aboutController.warning("`claude-bottle controller`, or doctor --fix, starts one", "none watches over %d detached bottles%s", living, also)
+		return aboutController.warning("`claude-bottle controller`, or doctor --fix, starts one", "none watches over %s%s", counted(living, "detached bottle"), also)
 	default:
 		return aboutController.ok("none, and no detached bottle needs one%s", also)
 	}

@@ -78,3 +78,11 @@ func (s subject) missing(remedy, format string, args ...any) Check {
 func (s subject) unknown(remedy, format string, args ...any) Check {
 	return s.check(Unknown, remedy, format, args...)
 }
+
+// counted is a number and what it counts.
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}

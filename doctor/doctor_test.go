@@ -171,7 +171,7 @@ func TestARefusalToCleanUpIsNoFailure(t *testing.T) {
 	}
 	m = &mending{asked: Asked{Agree: func(context.Context, *backend.CleanupPlan) (bool, error) { return true, nil }}}
 	m.note(m.cleanUp(t.Context(), oneDead{}))
-	if len(m.done) != 1 || !strings.Contains(m.done[0], "1 things") {
+	if len(m.done) != 1 || !strings.Contains(m.done[0], "1 thing") {
 		t.Errorf("it says %q", m.done)
 	}
 }

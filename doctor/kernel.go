@@ -66,7 +66,7 @@ func judgeOverlay(fileSystems []string, err error) Check {
 	case slices.Contains(fileSystems, "overlay"):
 		return aboutOverlay.ok("known to the kernel")
 	default:
-		return aboutOverlay.missing("modprobe overlay (doctor --fix does that), and name it in /etc/modules-load.d", "not known to the kernel")
+		return aboutOverlay.warning("modprobe overlay, or doctor --fix; the first mount does that, too, where the module is installed", "not known to the kernel just now")
 	}
 }
 

@@ -102,7 +102,7 @@ func (m *mending) cleanUp(ctx context.Context, opened backend.Backend) (string, 
 	if err := opened.Cleanup(ctx, plan); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("removed what dead bottles left: %d things", len(plan.Items)), nil
+	return "removed what dead bottles left: " + counted(len(plan.Items), "thing"), nil
 }
 
 // haveController starts one where detached bottles have none.

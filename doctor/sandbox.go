@@ -56,7 +56,7 @@ func judgeRuntime(f runtimeFacts) Check {
 	case f.err != nil:
 		return about.check(wrong, "look at containerd's log, or install another release of it", "%s", firstLine(f.err))
 	}
-	name := f.choice.Plan.Version + " at " + plan.Binary
+	name := plan.Version + " at " + plan.Binary
 	if plan.Platform != "" {
 		name = plan.Platform + ", " + name
 	}

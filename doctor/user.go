@@ -112,7 +112,7 @@ func judgeFiles(entries []manifest.Entry, err error) Check {
 	case agents == 0:
 		return aboutFiles.warning("`claude-bottle init` writes first ones", "there are none yet")
 	default:
-		return aboutFiles.ok("%d and %d, all understood", agents, bottles)
+		return aboutFiles.ok("%s and %s, all understood", counted(agents, "agent"), counted(bottles, "bottle file"))
 	}
 }
 
