@@ -88,7 +88,7 @@ func (c *Client) identify(ctx context.Context) error {
 	if err != nil {
 		return c.failed(ctx, "ask containerd for its version", err)
 	}
-	pid := daemonPID(c.options.Address)
+	pid := ListenerPID(c.options.Address)
 	c.daemon = Daemon{Address: c.options.Address, Version: version.Version, PID: pid, SharesPIDs: sharesPIDs(pid)}
 	parts := strings.SplitN(strings.TrimPrefix(version.Version, "v"), ".", 3)
 	if len(parts) >= 2 {

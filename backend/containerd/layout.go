@@ -44,7 +44,7 @@ func makeDirectory(path string, mode fs.FileMode) error {
 // make creates the directories that all bottles share. What lies on their way
 // must belong to root and be writable by nobody else.
 func (l layout) make() error {
-	for _, dir := range []string{filepath.Dir(l.root), l.root, l.bottles(), filepath.Dir(l.runRoot), l.runRoot, l.runBottles()} {
+	for _, dir := range l.shared() {
 		if err := os.MkdirAll(filepath.Dir(dir), wayThrough); err != nil {
 			return fmt.Errorf("make state directory (--root and --run-root name others): %w", err)
 		}
@@ -60,6 +60,11 @@ func (l layout) make() error {
 		}
 	}
 	return nil
+}
+
+// shared are the directories that all bottles share, each after the one it lies in.
+func (l layout) shared() []string {
+	return []string{filepath.Dir(l.root), l.root, l.bottles(), filepath.Dir(l.runRoot), l.runRoot, l.runBottles()}
 }
 
 func (l layout) bottles() string     { return filepath.Join(l.root, "bottles") }
