@@ -87,6 +87,9 @@ func (c *Client) pull(ctx context.Context, image Image, how fetching) error {
 	if err != nil {
 		return c.failed(ctx, "pull image "+image.Reference, err)
 	}
+	if _, ok := how.progress.(backend.PartProgress); ok { // the last ones have come since
+		transfers.report("pulling "+image.Reference, nil, how.progress)
+	}
 	if pulled.Name() == image.Reference {
 		return nil
 	}

@@ -16,7 +16,8 @@ import (
 type partsProgress struct {
 	*progress
 
-	drawn int // lines on the terminal
+	drawn int    // lines on the terminal
+	shown string // what they say
 	ended map[string]bool
 }
 
@@ -35,8 +36,13 @@ func (p *partsProgress) Parts(name string, parts []backend.Part) {
 	switch {
 	case p.quiet:
 	case p.tty:
+		text, lines := p.bars(name, parts)
+		if text == p.shown {
+			return
+		}
 		p.erase()
-		_, _ = io.WriteString(p.out, p.bars(name, parts)) // what can't be drawn stops nothing
+		_, _ = io.WriteString(p.out, text) // what can't be drawn stops nothing
+		p.shown, p.drawn = text, lines
 	default:
 		p.lines(name, parts)
 	}
@@ -57,7 +63,7 @@ func (p *partsProgress) lines(name string, parts []backend.Part) {
 }
 
 // bars are the lines for what is under way, after the count of what has come.
-func (p *partsProgress) bars(name string, parts []backend.Part) string {
+func (*partsProgress) bars(name string, parts []backend.Part) (text string, lines int) {
 	var b strings.Builder
 	come := 0
 	var going []backend.Part
@@ -69,23 +75,23 @@ func (p *partsProgress) bars(name string, parts []backend.Part) string {
 		going = append(going, part)
 	}
 	fmt.Fprintf(&b, "%s: %d of %d layers\n", backend.Printable(name), come, len(parts))
-	p.drawn = 1
+	lines = 1
 	for _, part := range going[:min(mostBars, len(going))] {
 		bar := progressbar.NewOptions64(max(part.Total, 1), progressbar.OptionSetWriter(io.Discard), progressbar.OptionSetWidth(30),
-			progressbar.OptionShowBytes(true), progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
+			progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
 			progressbar.OptionSetDescription(backend.Printable(part.Name)), progressbar.OptionSetSpinnerChangeInterval(0))
-		_ = bar.Set64(part.Done)
-		fmt.Fprintf(&b, "  %s\n", strings.Trim(bar.String(), "\r\n "))
-		p.drawn++
+		_ = bar.Set64(max(part.Done, 1)) // an empty bar is not drawn
+		fmt.Fprintf(&b, "  %s %s of %s\n", strings.Trim(bar.String(), "\r\n "), backend.Bytes(part.Done), backend.Bytes(part.Total))
+		lines++
 	}
-	return b.String()
+	return b.String(), lines
 }
 
 // erase takes the bars away.
 func (p *partsProgress) erase() {
 	if p.drawn > 0 {
 		_, _ = fmt.Fprintf(p.out, "\x1b[%dA\x1b[J", p.drawn)
-		p.drawn = 0
+		p.drawn, p.shown = 0, ""
 	}
 }
 
