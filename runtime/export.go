@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
@@ -50,40 +49,4 @@ func (c *Client) ExportImage(ctx context.Context, reference string, w io.Writer)
 		return c.failed(ctx, "export image "+image.Name, err)
 	}
 	return nil
-}
-
-// Transfers tells what pulls and imports have left that were cut.
-func (c *Client) Transfers(ctx context.Context) (backend.Transfers, error) {
-	ctx, cancel := c.bounded(ctx)
-	defer cancel()
-	list, err := c.cut(ctx, "")
-	if err != nil {
-		return backend.Transfers{}, err
-	}
-	found := backend.Transfers{Count: len(list)}
-	for _, lease := range list {
-		resources, err := c.client.LeasesService().ListResources(ctx, lease)
-		if err != nil && !errdefs.IsNotFound(err) {
-			return found, c.failed(ctx, "look at what was cut", err)
-		}
-		for _, resource := range resources {
-			if resource.Type != "ingests" {
-				continue
-			}
-			if status, err := c.client.ContentStore().Status(ctx, resource.ID); err == nil {
-				found.Bytes += status.Offset
-			}
-		}
-	}
-	return found, nil
-}
-
-// DropTransfers removes it.
-func (c *Client) DropTransfers(ctx context.Context) (backend.Transfers, error) {
-	found, err := c.Transfers(ctx)
-	if err != nil || found.Count == 0 {
-		return found, err
-	}
-	found.Count, err = c.dropCut(ctx, "")
-	return found, err
 }

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -32,7 +33,7 @@ type facts struct {
 	layers   []ocispec.Descriptor // those that hold files, lowest first
 }
 
-// bounded reads metadata alone.
+// boundedStore reads what is small.
 type boundedStore struct{ content.Provider }
 
 // ReaderAt implements content.Provider.
@@ -126,7 +127,8 @@ func (c *Client) measure(ctx context.Context, layer ocispec.Descriptor, bounds b
 		return bundle.Size{}, err
 	}
 	defer func() { _ = reader.Close() }() // it was read only
-	size, _, err := bundle.Measure(content.NewReader(reader), bounds, io.Discard)
+	const chunk = 1 << 20                 // each read is a call to the daemon
+	size, _, err := bundle.Measure(bufio.NewReaderSize(content.NewReader(reader), chunk), bounds, io.Discard)
 	return size, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 )
@@ -136,8 +137,10 @@ func (c *Client) ensure(ctx context.Context, image Image, how fetching) (_ Image
 	defer func() {
 		switch {
 		case err == nil:
-			_, err = c.dropCut(ctx, what)
-			err = errors.Join(err, held.release(ctx, false))
+			if _, dropErr := c.dropCut(ctx, what); dropErr != nil { // they end by their own time
+				log.G(ctx).WithError(dropErr).Debug("drop what was cut of this image")
+			}
+			err = held.release(ctx, false)
 		case how.goesOn && goesOn(err):
 			err = fmt.Errorf("%w: what has come stays for a day: pull it again to go on, or drop it by `claude-bottle image prune`", err)
 		default:

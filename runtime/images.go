@@ -108,8 +108,12 @@ func ignored(config backend.ImageConfig) []string {
 	return names
 }
 
-// find finds an image in the store by its name, or by name and digest.
+// find finds an image in the store by its name, or by name and digest. Other programs
+// have names that are not spelt out: they count as they are.
 func (c *Client) find(ctx context.Context, text string) (images.Image, error) {
+	if image, err := c.client.ImageService().Get(ctx, text); err == nil {
+		return image, nil
+	}
 	name, pinned, err := normalize(text)
 	if err != nil {
 		return images.Image{}, err
@@ -203,21 +207,14 @@ func (c *Client) RemoveImage(ctx context.Context, reference string, mayGo func(b
 	if _, err := c.dropCut(ctx, "image "+removal.Digest); err != nil {
 		return removal, err
 	}
-	before, err := c.holds(ctx)
-	if err != nil {
-		return removal, err
-	}
-	if err := c.client.ImageService().Delete(ctx, image.Name, images.SynchronousDelete()); err != nil {
-		return removal, c.failed(ctx, "remove image "+image.Name, err)
-	}
-	after, err := c.holds(ctx)
-	if err != nil {
-		return removal, err
-	}
-	for key, size := range before {
-		if _, still := after[key]; !still {
-			removal.Freed += size
+	removal.Freed, err = c.freed(ctx, func() error {
+		if err := c.client.ImageService().Delete(ctx, image.Name, images.SynchronousDelete()); err != nil {
+			return c.failed(ctx, "remove image "+image.Name, err)
 		}
+		return nil
+	})
+	if err != nil {
+		return removal, err
 	}
 	list, err := c.client.ImageService().List(ctx)
 	if err != nil {
@@ -229,6 +226,28 @@ func (c *Client) RemoveImage(ctx context.Context, reference string, mayGo func(b
 		}
 	}
 	return removal, nil
+}
+
+// freed removes something and says how many bytes that has given back.
+func (c *Client) freed(ctx context.Context, remove func() error) (int64, error) {
+	before, err := c.holds(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := remove(); err != nil {
+		return 0, err
+	}
+	after, err := c.holds(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var bytes int64
+	for key, size := range before {
+		if _, still := after[key]; !still {
+			bytes += size
+		}
+	}
+	return bytes, nil
 }
 
 // holds is what the store takes of the disk, each thing with its bytes: blobs, and

@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -42,8 +43,10 @@ func (c *Client) ImportImage(ctx context.Context, wish backend.ImageImport, need
 		return nil, err
 	}
 	defer func() {
-		if err == nil { // what an earlier one has left that was cut
-			_, err = c.dropCut(ctx, "import")
+		if err == nil {
+			if _, dropErr := c.dropCut(ctx, "import"); dropErr != nil { // they end by their own time
+				log.G(ctx).WithError(dropErr).Debug("drop what was cut of imports")
+			}
 		}
 		err = errors.Join(err, held.release(ctx, err != nil))
 	}()

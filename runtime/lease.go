@@ -151,3 +151,45 @@ func gone(holder string) bool {
 	began, err := beginning(pid)
 	return errors.Is(err, os.ErrNotExist) || err == nil && began != them[3]
 }
+
+// Transfers tells what pulls and imports have left that were cut.
+func (c *Client) Transfers(ctx context.Context) (backend.Transfers, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	list, err := c.cut(ctx, "")
+	if err != nil {
+		return backend.Transfers{}, err
+	}
+	found := backend.Transfers{Count: len(list)}
+	for _, lease := range list {
+		resources, err := c.client.LeasesService().ListResources(ctx, lease)
+		if err != nil && !errdefs.IsNotFound(err) {
+			return found, c.failed(ctx, "look at what was cut", err)
+		}
+		for _, resource := range resources {
+			if resource.Type != "ingests" {
+				continue
+			}
+			if status, err := c.client.ContentStore().Status(ctx, resource.ID); err == nil {
+				found.Bytes += status.Offset
+			}
+		}
+	}
+	return found, nil
+}
+
+// DropTransfers removes it, and says what that has given back.
+func (c *Client) DropTransfers(ctx context.Context) (backend.Transfers, error) {
+	found, err := c.Transfers(ctx)
+	if err != nil || found.Count == 0 {
+		return found, err
+	}
+	bounded, cancel := c.boundedBy(ctx, unpackBound) // it deletes files
+	defer cancel()
+	freed, err := c.freed(bounded, func() (err error) {
+		found.Count, err = c.dropCut(ctx, "")
+		return err
+	})
+	found.Bytes += freed
+	return found, err
+}

@@ -63,7 +63,7 @@ func (a *application) openImages(ctx context.Context, progress backend.Progress)
 func someImages(most int) cobra.PositionalArgs {
 	return func(command *cobra.Command, args []string) error {
 		if len(args) == 0 || len(args) > most {
-			return usageError{fmt.Errorf("%s takes %s, got %d: `claude-bottle image ls` shows what is here", command.CommandPath(), command.Annotations[annotationTakes], len(args))}
+			return usageError{fmt.Errorf("%s takes %s, got %d: `claude-bottle image ls` shows what is here", command.Name(), command.Annotations[annotationTakes], len(args))}
 		}
 		return nil
 	}

@@ -103,10 +103,11 @@ func (p *partsProgress) Bytes(name string, done, total int64) {
 	p.progress.Bytes(name, done, total)
 }
 
-// finish takes all bars away. It may be called again.
+// finish takes all bars away, and no other comes: who reads the stream may not know
+// yet that it is over. It may be called again.
 func (p *partsProgress) finish() {
 	p.mu.Lock()
 	p.erase()
 	p.mu.Unlock()
-	p.progress.finish()
+	p.hush()
 }
