@@ -35,6 +35,8 @@ type Options struct {
 	// Libexec is a directory that runtimes are looked for in, before the
 	// daemon's PATH.
 	Libexec string
+	// Registries say how images are asked for.
+	Registries Registries
 }
 
 // Daemon is what is known of the daemon.
