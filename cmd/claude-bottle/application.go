@@ -101,7 +101,7 @@ the credential for the Anthropic API never enters it.`,
 		a.portForwardCommand(), a.stopCommand(), a.waitCommand(), a.restartCommand(), a.runCommand(), a.topCommand(), a.copyCommand(), a.diffCommand(), a.applyCommand(),
 		a.fetchCommand(), a.mergeCommand(), a.removeCommand(), a.gcCommand(),
 		a.getCommand(), a.describeCommand(), a.deleteCommand(), a.controllerCommand(),
-		a.egressCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
+		a.egressCommand(), a.imageCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
 	)
 	return root
 }
