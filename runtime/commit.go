@@ -9,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
@@ -172,7 +173,7 @@ func (c *Client) difference(ctx context.Context, step Step) (ocispec.Descriptor,
 				return
 			}
 			if status, err := c.client.ContentStore().Status(ctx, ingest); err == nil && status.Offset > step.Bytes {
-				cancel(fmt.Errorf("the files of the step are more than %d bytes: %w", step.Bytes, errdefs.ErrResourceExhausted))
+				cancel(fmt.Errorf("the files of the step are more than %s: %w", backend.Bytes(step.Bytes), errdefs.ErrResourceExhausted))
 			}
 		}
 	}()

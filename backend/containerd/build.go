@@ -95,7 +95,11 @@ func (d *build) start(ctx context.Context) (runtime.Image, int, error) {
 		if err == nil {
 			err = client.NameImage(ctx, image.Reference, image.Digest, usedNow())
 		}
-		d.say("steps 1 to %d: cached", i+1)
+		if i == 0 {
+			d.say("step 1: cached")
+		} else {
+			d.say("steps 1 to %d: cached", i+1)
+		}
 		return image, i + 1, err
 	}
 	image, err := client.EnsureImage(ctx, d.detail.base, d.backend.options.Progress)
@@ -122,9 +126,10 @@ func (d *build) step(ctx context.Context, number int, parent runtime.Image) (_ r
 		return runtime.Image{}, err
 	}
 	bottle := l.bottle()
+	audit := openAudit(l.places)
+	defer func() { err = errors.Join(err, audit.keep(d.backend.layout.audit(planned.Key))) }() // what is on its way is logged once it is over
 	err = d.run(ctx, number, l)
 	d.tellRefused(ctx, number, l)
-	err = errors.Join(err, keepAudit(l.places, d.backend.layout.audit(planned.Key)))
 	if err != nil {
 		return runtime.Image{}, errors.Join(err, bottle.tearDown(ctx))
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/runtime"
@@ -107,28 +106,4 @@ func (b *Backend) planSteps(ctx context.Context, plan *backend.BuildPlan) error 
 func digestOf(texts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(texts, "\x00")))
 	return hex.EncodeToString(sum[:])
-}
-
-// forgetting is how long the image of a step that no build needs stays.
-const forgetting = 14 * 24 * time.Hour
-
-// forgetSteps removes the images of steps that no build has needed for long.
-func (b *Backend) forgetSteps(ctx context.Context) error {
-	known, err := b.client.NamedImages(ctx, backend.LabelStep)
-	if err != nil {
-		return err
-	}
-	for _, image := range known {
-		used, err := time.Parse(time.RFC3339, image.Labels[backend.LabelStep])
-		if err == nil && time.Since(used) < forgetting {
-			continue
-		}
-		if err := b.client.RemoveName(ctx, image.Name); err != nil {
-			return err
-		}
-		if err := removeTree(b.layout.audit(strings.TrimPrefix(image.Name, stepName))); err != nil {
-			return err
-		}
-	}
-	return nil
 }

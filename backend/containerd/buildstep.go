@@ -3,19 +3,15 @@ package containerd
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/image/layer"
-	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/claude-bottle/claude-bottle/neck"
 	"github.com/claude-bottle/claude-bottle/runtime"
 	"github.com/containerd/errdefs"
@@ -27,7 +23,6 @@ const (
 	maxPutBytes     = 8 << 30
 	diskPause       = 2 * time.Second // between two looks at what a step has written
 	reportTimeout   = 5 * time.Second
-	maxAudit        = 64 << 20
 )
 
 // imageEpoch is the time that no file of an image is newer than, as programs of a step
@@ -140,25 +135,6 @@ func (d *build) tellRefused(ctx context.Context, number int, l *launch) {
 	if report.Denials.More > 0 {
 		d.say("step %d asked for %d more that were denied", number+1, report.Denials.More)
 	}
-}
-
-// keepAudit keeps what the step asked of the network, beside what it made.
-func keepAudit(where places, to string) error {
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-		return fmt.Errorf("keep audit log: %w", err)
-	}
-	from, err := os.Open(filepath.Join(where.state, "egress.jsonl"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("keep audit log: %w", err)
-	}
-	defer func() { _ = from.Close() }()
-	return ledger.WriteFile(to, func(w io.Writer) error {
-		_, err := io.Copy(w, io.LimitReader(from, maxAudit))
-		return err
-	})
 }
 
 // commit makes an image of what the step has left.

@@ -73,6 +73,7 @@ What the steps say goes to stderr, the image with its digest to stdout.`,
 	flags.BoolVar(&o.allowVulnerableRunc, "allow-vulnerable-runc", false, "accept a runc with known ways out")
 	flags.StringVar(&o.resources.Memory, "memory", "", "memory of a step, such as 4Gi")
 	flags.StringVar(&o.resources.CPUs, "cpus", "", "processors of a step, such as 2")
+	flags.Int64Var(&o.resources.Processes, "processes", 0, "processes of a step")
 	flags.StringVar(&o.disk, "disk", buildDisk, "what a step may write, such as 8Gi")
 	flags.DurationVar(&o.timeout, "timeout", buildTimeout, "how long a step may take")
 	flags.StringVar(&o.registry, "npm-registry", npm.DefaultRegistry, "`URL` that npm packages are got from")
