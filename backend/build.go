@@ -15,6 +15,8 @@ type Builder interface {
 	// Build does the plan. What its steps say is written to out. Steps that have ended
 	// stay for the next build when a later one fails.
 	Build(ctx context.Context, plan *BuildPlan, out io.Writer) (BuildResult, error)
+	// HasImage says whether an image of that name is here; no registry is asked.
+	HasImage(ctx context.Context, reference string) (bool, error)
 }
 
 // BuildSpec is the wish for an image.

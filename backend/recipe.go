@@ -27,3 +27,7 @@ type RecipeFile struct {
 	To   string `yaml:"to" json:"to" jsonschema:"required,description=Absolute path in the image."`
 	Mode string `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"description=Octal mode of the file; 0644 unless its owner may run it here.,example=0755"`
 }
+
+// BuiltImage is the name of the image that the recipe of a bottle makes. Nobody can pull
+// it: the name is this host's.
+func BuiltImage(bottle string) string { return "claude-bottle.localhost/" + bottle + ":latest" }

@@ -121,6 +121,24 @@ func (c *Client) RemoveName(ctx context.Context, name string) error {
 	return nil
 }
 
+// HasImage says whether an image of that name is in the local store.
+func (c *Client) HasImage(ctx context.Context, text string) (bool, error) {
+	name, pinned, err := normalize(text)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	found, err := c.client.ImageService().Get(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, c.failed(ctx, "look for image "+name, err)
+	}
+	return pinned == "" || found.Target.Digest.String() == pinned, nil
+}
+
 // Normalize spells the reference of an image out.
 func Normalize(text string) (string, error) {
 	name, pinned, err := normalize(text)

@@ -102,6 +102,24 @@ func (b *Backend) planSteps(ctx context.Context, plan *backend.BuildPlan) error 
 	return err
 }
 
+// HasImage implements backend.Builder.
+func (b *Backend) HasImage(ctx context.Context, reference string) (bool, error) {
+	return b.client.HasImage(ctx, reference)
+}
+
+// checkBuilt says how the image of a recipe is made that is not there: no registry has it.
+func (b *Backend) checkBuilt(ctx context.Context, spec backend.Spec) error {
+	bottle := spec.Manifest.Bottle
+	if spec.Image != "" || bottle.Recipe == nil {
+		return nil
+	}
+	there, err := b.client.HasImage(ctx, imageReference(spec))
+	if err == nil && !there {
+		err = fmt.Errorf("the image of bottle %s is not built: `claude-bottle image build %s` builds it by the recipe in its file: %w", bottle.Name, bottle.Name, errdefs.ErrNotFound)
+	}
+	return err
+}
+
 // digestOf is one hash of several texts.
 func digestOf(texts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(texts, "\x00")))

@@ -2,16 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/image/npm"
-	"github.com/claude-bottle/claude-bottle/image/recipe"
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/containerd/errdefs"
@@ -40,10 +36,10 @@ type buildOptions struct {
 func (a *application) imageBuildCommand() *cobra.Command {
 	var o buildOptions
 	command := &cobra.Command{
-		Use:   "build [BOTTLE] [-f FILE --name REFERENCE]",
+		Use:   "build [BOTTLE | -f FILE --name REFERENCE]",
 		Short: "Build an image from a recipe",
 		Long: `Build an image from the recipe that stands under image: in a bottle file, or in a
-file of its own.
+file of its own; without either, the default image by the recipe that ships.
 
 A recipe starts from an image, and puts onto that packages of Debian's, npm packages,
 files beside it, and what shell commands leave. Each step runs in a bottle of its own,
@@ -54,7 +50,8 @@ changed. What is newer than the recipe's epoch gets that time, so that the same 
 are the same image.
 
 What the steps say goes to stderr, the image with its digest to stdout.`,
-		Example: `  claude-bottle image build web             # the recipe in ~/.claude-bottle/bottles/web.md
+		Example: `  claude-bottle image build                 # the default image
+  claude-bottle image build web             # the recipe in ~/.claude-bottle/bottles/web.md
   claude-bottle image build -f recipe.yaml --name registry.example/tools:1
   claude-bottle image build web --dry-run   # the steps, and which of them are cached
   claude-bottle start claude --image registry.example/tools:1`,
@@ -89,10 +86,6 @@ What the steps say goes to stderr, the image with its digest to stdout.`,
 	return command
 }
 
-// bottleImage is the name of the image that the recipe of a bottle makes. Nobody can
-// pull it: the name is this host's.
-func bottleImage(bottle string) string { return "claude-bottle.localhost/" + bottle + ":latest" }
-
 // buildImage plans and builds.
 func (a *application) buildImage(ctx context.Context, o buildOptions) error {
 	spec, err := a.buildSpec(ctx, o)
@@ -113,7 +106,7 @@ func (a *application) buildFrom(ctx context.Context, spec backend.BuildSpec, o b
 	defer func() { _ = opened.Close() }()
 	builder, ok := opened.(backend.Builder)
 	if !ok {
-		return fmt.Errorf("this backend builds no images: %w", errdefs.ErrNotImplemented)
+		return errNoBuilder
 	}
 	plan, err := builder.PlanBuild(ctx, spec)
 	if err != nil {
@@ -125,19 +118,28 @@ func (a *application) buildFrom(ctx context.Context, spec backend.BuildSpec, o b
 		}
 		return plan.Print(a.out)
 	}
-	var said io.Writer = io.Discard
 	if !a.quiet {
 		if err := plan.Print(a.err); err != nil {
 			return err
 		}
-		said = clearing{progress, terminal.NewFilter(a.err)}
 	}
-	result, err := builder.Build(ctx, plan, said)
-	progress.finish()
+	result, err := a.runBuild(ctx, builder, plan, progress)
 	if err != nil {
 		return err
 	}
 	return a.printBuilt(result, o.output)
+}
+
+var errNoBuilder = fmt.Errorf("this backend builds no images: %w", errdefs.ErrNotImplemented)
+
+// runBuild builds, and shows what the steps say.
+func (a *application) runBuild(ctx context.Context, builder backend.Builder, plan *backend.BuildPlan, progress *progress) (backend.BuildResult, error) {
+	var said io.Writer = io.Discard
+	if !a.quiet {
+		said = clearing{progress, terminal.NewFilter(a.err)}
+	}
+	defer progress.finish()
+	return builder.Build(ctx, plan, said)
 }
 
 // clearing takes the bar away before something else is written.
@@ -172,75 +174,6 @@ func (a *application) printBuilt(result backend.BuildResult, output *format) err
 	}
 	_, err := fmt.Fprintf(a.out, "%s@%s\n", result.Name, result.Digest)
 	return err
-}
-
-// buildSpec reads the recipe, and all that it names.
-func (a *application) buildSpec(ctx context.Context, o buildOptions) (backend.BuildSpec, error) {
-	spec := backend.BuildSpec{
-		Runtime: backend.RuntimePolicy(o.runtime), AllowVulnerableRunc: o.allowVulnerableRunc,
-		Timeout: o.timeout, NoCache: o.noCache, Name: o.name,
-	}
-	found, err := a.findRecipe(o, &spec)
-	if err != nil {
-		return spec, err
-	}
-	if spec.Limits, err = manifest.Limits(o.resources); err != nil {
-		return spec, usageError{err}
-	}
-	if spec.DiskBytes, err = manifest.ParseSize(o.disk); err != nil || spec.DiskBytes <= 0 {
-		return spec, usageError{fmt.Errorf("--disk %q: give a size such as 512Mi or 8Gi", o.disk)}
-	}
-	if o.timeout <= 0 {
-		return spec, usageError{fmt.Errorf("--timeout %s: give a time such as 30m", o.timeout)}
-	}
-	host, err := manifest.LoadHost(manifest.Options{HostFile: manifest.DefaultHostFile})
-	if err != nil {
-		return spec, err
-	}
-	spec.Require = host.RequireRuntime
-	spec.From, spec.Env = found.From, recipe.Env(found)
-	registry := npm.Registry{URL: o.registry, Progress: newProgress(a.err, a.quiet, time.Now())}
-	spec.Steps, err = recipe.Steps(ctx, found, recipe.Options{Fetch: registry.Put})
-	return spec, err
-}
-
-// findRecipe reads the recipe of the file or the bottle that was asked for.
-func (a *application) findRecipe(o buildOptions, spec *backend.BuildSpec) (backend.Recipe, error) {
-	switch {
-	case o.file != "" && o.bottle != "":
-		return backend.Recipe{}, usageError{errors.New("name a bottle, or a file with -f: not both")}
-	case strings.HasPrefix(filepath.Base(o.file), "Dockerfile"):
-		return backend.Recipe{}, usageError{fmt.Errorf("%s: a Dockerfile is not built here: build it with BuildKit (`buildctl build --frontend dockerfile.v0 --local context=. --local dockerfile=. --output type=oci,dest=image.tar`) and import image.tar, or write a recipe", backend.Printable(o.file))}
-	case o.file != "":
-		if o.name == "" {
-			return backend.Recipe{}, usageError{errors.New("--name says what the image of a file is to be called")}
-		}
-		path, err := filepath.Abs(o.file)
-		if err != nil {
-			return backend.Recipe{}, fmt.Errorf("find %s: %w", o.file, err)
-		}
-		return manifest.ReadRecipe(path)
-	case o.bottle == "":
-		return backend.Recipe{}, usageError{errors.New("name a bottle whose file has a recipe, or a file with -f")}
-	}
-	options, err := a.manifestOptions()
-	if err != nil {
-		return backend.Recipe{}, err
-	}
-	bottle, err := manifest.LoadBottle(options, o.bottle)
-	if err != nil {
-		return backend.Recipe{}, err
-	}
-	if bottle.Recipe == nil {
-		return backend.Recipe{}, fmt.Errorf("bottle %s has no recipe: its image is %s: %w", o.bottle, backend.Printable(bottle.Image), errdefs.ErrFailedPrecondition)
-	}
-	if spec.Name == "" {
-		spec.Name = bottleImage(o.bottle)
-	}
-	if spec.Runtime == "" {
-		spec.Runtime = bottle.Runtime
-	}
-	return *bottle.Recipe, nil
 }
 
 // completeBottleFiles proposes the bottles of the user's files.

@@ -150,7 +150,7 @@ func TestImageBuildSaysWhatIsWrong(t *testing.T) {
 		code int
 		want string
 	}{
-		{"", 2, "name a bottle whose file has a recipe, or a file with -f"},
+		{"default -f recipe.yaml", 2, "name a bottle, or a file with -f: not both"},
 		{"default", 1, "bottle default has no recipe"},
 		{"defualt", 1, "did you mean default?"},
 		{"-f recipe.yaml", 2, "--name says what the image of a file is to be called"},
