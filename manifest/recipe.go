@@ -18,8 +18,11 @@ func decodeBottle(path string, front []byte, into *backend.BottleFile) error {
 	}
 	if root.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(root.Content); i += 2 {
-			if root.Content[i].Value != "image" || root.Content[i+1].Kind != yaml.MappingNode || into.Recipe != nil {
+			if root.Content[i].Value != "image" || root.Content[i+1].Kind != yaml.MappingNode {
 				continue
+			}
+			if into.Recipe != nil {
+				return twice(path)
 			}
 			into.Recipe = &backend.Recipe{Directory: filepath.Dir(path)}
 			if err := decodeNode(path, root.Content[i+1], into.Recipe); err != nil {
@@ -33,9 +36,13 @@ func decodeBottle(path string, front []byte, into *backend.BottleFile) error {
 		return err
 	}
 	if into.Recipe != nil && into.Image != "" {
-		return fmt.Errorf("%s: key image stands there twice: %w", path, errdefs.ErrInvalidArgument)
+		return twice(path)
 	}
 	return nil
+}
+
+func twice(path string) error {
+	return fmt.Errorf("%s: key image stands there twice: %w", path, errdefs.ErrInvalidArgument)
 }
 
 // ReadRecipe reads a file that is a recipe and nothing else.

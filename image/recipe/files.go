@@ -75,7 +75,13 @@ type gatherer struct {
 // there.
 func (g *gatherer) gather(ctx context.Context, file backend.RecipeFile) ([]byte, error) {
 	from := path.Clean(file.From)
-	return Pack(func(add func(*tar.Header, io.Reader) error) error {
+	// The walk follows a link that it begins with.
+	if info, err := g.root.Lstat(from); err != nil {
+		return nil, err
+	} else if info.Mode()&fs.ModeSymlink != 0 {
+		return nil, fmt.Errorf("it is a link: name what it leads to: %w", errdefs.ErrInvalidArgument)
+	}
+	return pack(func(add func(*tar.Header, io.Reader) error) error {
 		return fs.WalkDir(g.root.FS(), from, func(at string, found fs.DirEntry, err error) error {
 			if err != nil {
 				return err
@@ -137,8 +143,8 @@ func (g *gatherer) read(at, mode string) (int64, []byte, error) {
 	return bits, content, nil
 }
 
-// Pack makes a tar stream of what write adds; every entry has the one time of images.
-func Pack(write func(add func(*tar.Header, io.Reader) error) error) ([]byte, error) {
+// pack makes a tar stream of what write adds; every entry has the one time of images.
+func pack(write func(add func(*tar.Header, io.Reader) error) error) ([]byte, error) {
 	var packed bytes.Buffer
 	w := tar.NewWriter(&packed)
 	err := write(func(header *tar.Header, content io.Reader) error {
