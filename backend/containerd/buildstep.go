@@ -90,7 +90,7 @@ func (d *build) session(ctx context.Context, l *launch, argv []string) error {
 	switch {
 	case errdefs.IsNotFound(err):
 		return fmt.Errorf("image %s has no %s, which the step needs: %w", l.plan.Image.Reference, argv[0], err)
-	case err != nil && outOfMemory(l.places.id):
+	case err != nil && outOfMemory(l.id):
 		return fmt.Errorf("the bottle ran out of memory (limit %s): raise --memory: %w", backend.Bytes(l.plan.Limits.MemoryBytes), errdefs.ErrResourceExhausted)
 	case err != nil:
 		return fmt.Errorf("the bottle of the step was lost: %w", err)

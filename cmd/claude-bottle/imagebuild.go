@@ -134,12 +134,11 @@ var errNoBuilder = fmt.Errorf("this backend builds no images: %w", errdefs.ErrNo
 
 // runBuild builds, and shows what the steps say.
 func (a *application) runBuild(ctx context.Context, builder backend.Builder, plan *backend.BuildPlan, progress *progress) (backend.BuildResult, error) {
-	var said io.Writer = io.Discard
-	if !a.quiet {
-		said = clearing{progress, terminal.NewFilter(a.err)}
-	}
 	defer progress.finish()
-	return builder.Build(ctx, plan, said)
+	if a.quiet {
+		return builder.Build(ctx, plan, io.Discard)
+	}
+	return builder.Build(ctx, plan, clearing{progress, terminal.NewFilter(a.err)})
 }
 
 // clearing takes the bar away before something else is written.

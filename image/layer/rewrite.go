@@ -64,7 +64,7 @@ func Rewrite(r io.Reader, w io.Writer, options Options) (Summary, error) {
 		if err := to.WriteHeader(made); err != nil {
 			return l.summary, fmt.Errorf("write layer: %w", err)
 		}
-		if _, err := io.Copy(to, from); err != nil {
+		if _, err := io.CopyN(to, from, made.Size); err != nil {
 			return l.summary, fmt.Errorf("write layer: %w", err)
 		}
 	}

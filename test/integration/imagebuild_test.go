@@ -106,7 +106,7 @@ func TestF1_TestT50_TestT52_ABuildThatIsCutGoesOnWhereItWas(t *testing.T) {
 	for line, want := range map[string]string{
 		"echo begun; exit 7": "step 3 of claude-bottle.localhost/built:latest: it ended with code 7",
 		"i=0; while [ $i -lt 100 ]; do sleep 300 & i=$((i+1)); done 2>/dev/null": "step 3 of claude-bottle.localhost/built:latest: it ended with code",
-		"truncate -s 99M /a; truncate -s 99M /b; truncate -s 99M /c":              "the files of the step are more than",
+		"truncate -s 99M /a; truncate -s 99M /b; truncate -s 99M /c":             "the files of the step are more than",
 	} {
 		u.Write("home/.claude-bottle/bottles/built.md", recipeOf(nonce, line))
 		bottletest.Contains(t, u.Run("image", "build", "built", "--disk", "64Mi", "--processes", "64").Want(t, 1).Stderr, want)
@@ -152,7 +152,7 @@ func TestImageBuildSaysWhatIsWrong(t *testing.T) {
 	}{
 		{"default -f recipe.yaml", 2, "name a bottle, or a file with -f: not both"},
 		{"default", 1, "bottle default has no recipe"},
-		{"defualt", 1, "did you mean default?"},
+		{"defaul", 1, "did you mean default?"},
 		{"-f recipe.yaml", 2, "--name says what the image of a file is to be called"},
 		{"-f recipe.yaml --name a@sha256:00", 1, "a@sha256:00"},
 		{"-f typo.yaml --name a:1", 1, "typo.yaml:2: unknown key package: did you mean packages?"},
