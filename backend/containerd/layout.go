@@ -70,7 +70,12 @@ func (l layout) shared() []string {
 func (l layout) bottles() string     { return filepath.Join(l.root, "bottles") }
 func (l layout) runBottles() string  { return filepath.Join(l.runRoot, "bottles") }
 func (l layout) claimLock() string   { return filepath.Join(l.runRoot, "claim.lock") }
+func (l layout) buildLock() string   { return filepath.Join(l.runRoot, "build.lock") }
+func (l layout) builds() string      { return filepath.Join(l.root, "builds") }
 func (l layout) runtimeRoot() string { return filepath.Join(l.runRoot, "runtime") }
+
+// audit is where what the step with that key asked of the network is kept.
+func (l layout) audit(key string) string { return filepath.Join(l.builds(), key+".jsonl") }
 
 func (l layout) bottle(id backend.ID) places {
 	return places{

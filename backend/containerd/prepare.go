@@ -38,6 +38,9 @@ func (b *Backend) Prepare(ctx context.Context, spec backend.Spec) (*backend.Plan
 			return nil, err
 		}
 	}
+	if err := b.checkBuilt(ctx, spec); err != nil {
+		return nil, err
+	}
 	var (
 		image  runtime.Image
 		choice runtime.Choice
@@ -148,6 +151,8 @@ func imageReference(spec backend.Spec) string {
 	switch {
 	case spec.Image != "":
 		return spec.Image
+	case spec.Manifest.Bottle.Recipe != nil:
+		return backend.BuiltImage(spec.Manifest.Bottle.Name)
 	case spec.Manifest.Bottle.Image != "":
 		return spec.Manifest.Bottle.Image
 	default:
