@@ -59,7 +59,20 @@ var classes = []struct {
 	{"not implemented", errdefs.ErrNotImplemented},
 	{"already exists", errdefs.ErrAlreadyExists},
 	{"failed precondition", errdefs.ErrFailedPrecondition},
+	{"conflict", errdefs.ErrConflict},
 }
+
+// Failure is an error in the form in which it crosses a link.
+type Failure struct {
+	Text  string `json:"error"`
+	Class string `json:"class,omitempty"`
+}
+
+// FailureOf is the error in that form.
+func FailureOf(err error) *Failure { return &Failure{Text: err.Error(), Class: classOf(err)} }
+
+// Err is the error again, with its kind.
+func (f Failure) Err() error { return farError(f.Text, f.Class) }
 
 func classOf(err error) string {
 	for _, class := range classes {
@@ -108,6 +121,9 @@ func Server(conn net.Conn) (*Conn, error) {
 	}
 	return &Conn{session}, nil
 }
+
+// ServerOfStranger is Server for a far end that is not trusted.
+func ServerOfStranger(conn net.Conn) (*Conn, error) { return Server(&pingBound{Conn: conn}) }
 
 func configuration() *yamux.Config {
 	config := yamux.DefaultConfig()

@@ -30,14 +30,20 @@ type launch struct {
 	promptPath string
 	// helps is set when it is a helper bottle.
 	helps *helping
+	// provisioner fills its places.
+	provisioner backend.Provisioner
 }
 
 // Launch implements backend.Backend.
 func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backend.Secrets) (backend.Bottle, error) {
+	return b.launchBottle(ctx, plan, secrets, provision.Provisioner{Progress: b.options.Progress})
+}
+
+func (b *Backend) launchBottle(ctx context.Context, plan *backend.Plan, secrets backend.Secrets, by backend.Provisioner) (backend.Bottle, error) {
 	if err := supervise.CheckSSHKeys(plan, secrets); err != nil {
 		return nil, err
 	}
-	l, err := b.launch(ctx, plan, secrets, nil)
+	l, err := b.launch(ctx, plan, secrets, nil, by)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +51,7 @@ func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backen
 }
 
 // launch brings a bottle up, or a helper of one.
-func (b *Backend) launch(ctx context.Context, plan *backend.Plan, secrets backend.Secrets, helps *helping) (_ *launch, err error) {
+func (b *Backend) launch(ctx context.Context, plan *backend.Plan, secrets backend.Secrets, helps *helping, by backend.Provisioner) (_ *launch, err error) {
 	detail, err := detailOf(plan)
 	if err != nil {
 		return nil, err
@@ -65,7 +71,7 @@ func (b *Backend) launch(ctx context.Context, plan *backend.Plan, secrets backen
 	if err != nil {
 		return nil, err
 	}
-	l := &launch{claim: claimed, backend: b, plan: plan, detail: detail, secrets: secrets, helps: helps}
+	l := &launch{claim: claimed, backend: b, plan: plan, detail: detail, secrets: secrets, helps: helps, provisioner: by}
 	if err := l.record(ctx); err != nil {
 		l.netns.close()
 		l.abandon()
@@ -238,7 +244,7 @@ func (l *launch) provision(ctx context.Context) error {
 	target := hostTarget{places: l.places, user: l.user}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		if l.promptPath, err = (provision.Provisioner{Progress: l.backend.options.Progress}).Provision(groupCtx, l.plan, target); err != nil {
+		if l.promptPath, err = l.provisioner.Provision(groupCtx, l.plan, target); err != nil {
 			return err
 		}
 		return l.noteWhatWentIn(groupCtx)

@@ -64,8 +64,11 @@ func (l layout) make() error {
 
 func (l layout) bottles() string     { return filepath.Join(l.root, "bottles") }
 func (l layout) runBottles() string  { return filepath.Join(l.runRoot, "bottles") }
-func (l layout) claimLock() string   { return filepath.Join(l.runRoot, "claim.lock") }
 func (l layout) runtimeRoot() string { return filepath.Join(l.runRoot, "runtime") }
+
+// claimLock is shared with all other daemons and namespaces: no two bottles get the same
+// range of ids.
+func (l layout) claimLock() string { return filepath.Join(filepath.Dir(l.runRoot), "claim.lock") }
 
 func (l layout) bottle(id backend.ID) places {
 	return places{
