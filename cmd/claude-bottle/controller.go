@@ -13,6 +13,8 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/controller"
+	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/remote"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
@@ -25,6 +27,7 @@ type controllerOptions struct {
 	workers   int
 	resync    time.Duration
 	listen    string
+	users     usersOptions
 }
 
 func (a *application) controllerCommand() *cobra.Command {
@@ -40,9 +43,14 @@ waits, and takes over when the first has ended. SIGTERM ends it; bottles live on
 
 ` + "`start --detach`" + ` starts one by itself, with --until-idle, when none is there. What it
 does is logged; /healthz and /metrics are served on controller.sock in the run directory,
-and with --listen on a port of the loopback.`,
+and with --listen on a port of the loopback.
+
+One that stays serves users who are not root, too: members of the group claude-bottle run
+bottles of their own through ` + remote.DefaultSocket + `, within the limits under users in
+` + manifest.DefaultHostFile + `. Where there is no such group, no socket is made.`,
 		Example: `  claude-bottle controller
   claude-bottle controller --listen 127.0.0.1:9120 --log-format json
+  claude-bottle controller --users-socket none
   claude-bottle controller --until-idle`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -64,6 +72,7 @@ and with --listen on a port of the loopback.`,
 	flags.BoolVar(&o.untilIdle, "until-idle", false, "end when no detached bottle is left, nor one that is to be removed later")
 	flags.IntVar(&o.workers, "workers", controller.DefaultWorkers, "how many bottles are seen to at a time")
 	flags.DurationVar(&o.resync, "resync", controller.DefaultResync, "how often all bottles are looked at")
+	o.users.add(flags)
 	flags.StringVar(&o.listen, "listen", "", "loopback `address` and port for /healthz and /metrics, as 127.0.0.1:9120")
 	return command
 }
@@ -113,7 +122,7 @@ func (a *application) controller(ctx context.Context, o controllerOptions) error
 		}
 		notifier.Notify(ctx, "STATUS=watching over bottles")
 		work.Store(controller.New(controller.Options{Backend: watched, Workers: o.workers, Resync: o.resync, UntilIdle: o.untilIdle}))
-		err = watchOver(ctx, watched, work.Load(), o.listen)
+		err = a.watchOver(ctx, watched, work.Load(), o)
 		work.Store(nil)
 		release()
 		if err != nil || ctx.Err() != nil {
@@ -176,7 +185,7 @@ func lead(ctx context.Context, leader backend.Leader, unlessLed bool) (release f
 }
 
 // watchOver is the work of the one that leads, and answers who asks for it.
-func watchOver(ctx context.Context, leader backend.Leader, work *controller.Controller, loopback string) error {
+func (a *application) watchOver(ctx context.Context, leader watchedBackend, work *controller.Controller, o controllerOptions) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	listener, err := controller.ListenUnix(leader.ControllerFile("sock"))
@@ -184,8 +193,8 @@ func watchOver(ctx context.Context, leader backend.Leader, work *controller.Cont
 		return err
 	}
 	listeners := []net.Listener{listener}
-	if loopback != "" {
-		listener, err := controller.ListenLoopback(loopback)
+	if o.listen != "" {
+		listener, err := controller.ListenLoopback(o.listen)
 		if err != nil {
 			return errors.Join(err, listeners[0].Close())
 		}
@@ -196,6 +205,13 @@ func watchOver(ctx context.Context, leader backend.Leader, work *controller.Cont
 		group.Go(func() {
 			if err := controller.Serve(ctx, listener, work.Handler()); err != nil {
 				log.G(ctx).WithError(err).Error("answer no more")
+			}
+		})
+	}
+	if !o.untilIdle {
+		group.Go(func() {
+			if err := a.serveUsers(ctx, leader, o); err != nil {
+				log.G(ctx).WithError(err).Error("serve no users")
 			}
 		})
 	}

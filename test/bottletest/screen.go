@@ -28,7 +28,13 @@ type Screen struct {
 // OnTerminal starts the program on a PTY of 100 by 30.
 func (u *User) OnTerminal(args ...string) *Screen {
 	u.Helper()
-	s := &Screen{User: u, Process: u.Command(args...), copied: make(chan struct{})}
+	return u.CommandOnTerminal(u.Command(args...))
+}
+
+// CommandOnTerminal is OnTerminal for a command that was changed.
+func (u *User) CommandOnTerminal(command *exec.Cmd) *Screen {
+	u.Helper()
+	s := &Screen{User: u, Process: command, copied: make(chan struct{})}
 	master, err := pty.StartWithSize(s.Process, &pty.Winsize{Cols: 100, Rows: 30})
 	if err != nil {
 		u.Fatal(err)
