@@ -164,7 +164,12 @@ func (c *Conn) Open(ctx context.Context, request Request) (Stream, error) {
 type Bounds struct {
 	Streams int   // open at a time
 	Request int64 // bytes of one request
+	// Strict ends the link of a far end that opens more: what it sends on a stream that is
+	// only closed would still take room.
+	Strict bool
 }
+
+var errStreams = errors.New("more streams than may be open at a time")
 
 // Serve answers the requests of the far end until the link or ctx ends, and then
 // waits for the handlers.
@@ -187,6 +192,9 @@ func (c *Conn) Serve(ctx context.Context, bounds Bounds, handle Handler) error {
 		select {
 		case slots <- struct{}{}:
 		default:
+			if bounds.Strict {
+				return errStreams
+			}
 			_ = accepted.Close()
 			continue
 		}

@@ -28,7 +28,6 @@ type connection struct {
 	user *user
 
 	mu       sync.Mutex
-	reached  int
 	held     map[string]*held // by name
 	prepared map[string]*backend.Plan
 }

@@ -44,8 +44,8 @@ const (
 
 // Bounds of what one client may have under way.
 const (
-	maxStreams = 64
-	maxReached = 4
+	maxStreams = 32
+	maxRelayed = 64 // streams to one bottle
 	maxBody    = 1 << 20
 	maxAnswer  = 16 << 20
 )

@@ -24,10 +24,11 @@ func (c *connection) reach(ctx context.Context, body json.RawMessage, stream nec
 	if err := decode(body, &asked); err != nil {
 		return err
 	}
-	if err := c.reaches(1); err != nil {
+	leave, err := c.user.reaches()
+	if err != nil {
 		return err
 	}
-	defer func() { _ = c.reaches(-1) }()
+	defer leave()
 	_, client, err := c.user.backend.Supervisor(ctx, asked.Name)
 	if err != nil {
 		return err
@@ -42,21 +43,25 @@ func (c *connection) reach(ctx context.Context, body json.RawMessage, stream nec
 		return nil //nolint:nilerr // it was accepted
 	}
 	defer func() { _ = link.Close() }()
-	_ = link.Serve(ctx, neck.Bounds{Streams: maxStreams, Request: maxBody}, func(ctx context.Context, request neck.Request, stream neck.Stream) {
+	_ = link.Serve(ctx, neck.Bounds{Streams: maxRelayed, Request: maxBody, Strict: true}, func(ctx context.Context, request neck.Request, stream neck.Stream) {
 		relay(ctx, client, request, stream)
 	})
 	return nil
 }
 
-// reaches counts the links of a connection.
-func (c *connection) reaches(more int) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if more > 0 && c.reached >= maxReached {
-		return fmt.Errorf("%d bottles are reached by this client already: %w", c.reached, errdefs.ErrResourceExhausted)
+// reaches counts one more link of a user.
+func (u *user) reaches() (leave func(), err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.reached >= maxReached {
+		return nil, fmt.Errorf("%d bottles are reached by you already: %w", u.reached, errdefs.ErrResourceExhausted)
 	}
-	c.reached += more
-	return nil
+	u.reached++
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.reached--
+	}, nil
 }
 
 func relay(ctx context.Context, client *supervise.Client, request neck.Request, stream neck.Stream) {

@@ -44,7 +44,8 @@ type Options struct {
 // Bounds of what all clients may have under way.
 const (
 	maxConnections     = 256
-	maxUserConnections = 32
+	maxUserConnections = 16
+	maxReached         = 16 // bottles that a user reaches at a time
 )
 
 // Server serves users. Its methods may be called from several goroutines.
@@ -66,6 +67,7 @@ type user struct {
 
 	mu          sync.Mutex
 	connections int
+	reached     int
 	launching   map[string]backend.Limits
 }
 
@@ -118,7 +120,7 @@ func (s *Server) serve(ctx context.Context, conn *net.UnixConn) error {
 	defer func() { _ = link.Close() }()
 	c := &connection{user: u, held: map[string]*held{}, prepared: map[string]*backend.Plan{}}
 	defer c.end(ctx)
-	if err := link.Serve(ctx, neck.Bounds{Streams: maxStreams, Request: maxBody}, c.handle); err != nil {
+	if err := link.Serve(ctx, neck.Bounds{Streams: maxStreams, Request: maxBody, Strict: true}, c.handle); err != nil {
 		log.G(ctx).WithError(err).WithField("uid", uid).Debug("user leaves")
 	}
 	return nil

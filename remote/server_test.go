@@ -259,6 +259,9 @@ func TestASocketIsForRootAndTheGroup(t *testing.T) {
 		if err != nil || info.Mode().Perm() != 0o660 || info.Mode().Type() != os.ModeSocket {
 			t.Errorf("it is %v, %v", info.Mode(), err)
 		}
+		if _, err := Listen(path, "games"); !errdefs.IsUnavailable(err) {
+			t.Errorf("beside another: %v", err)
+		}
 		_ = listener.Close()
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {

@@ -15,8 +15,9 @@ import (
 )
 
 // Listen listens on a Unix socket that root and the members of a group may connect to. A
-// socket that is there is replaced. A group that does not exist is a NotFound error. The
-// caller closes the listener, and with it the socket goes.
+// socket that nobody serves is replaced, and left at the end; one that is served is an
+// Unavailable error. A group that does not exist is a NotFound error. The caller closes the
+// listener.
 func Listen(path, group string) (_ *net.UnixListener, err error) {
 	found, err := accounts.LookupGroup(group)
 	if err != nil {
@@ -60,6 +61,9 @@ func checkPlace(path string) error {
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Uid != 0 || info.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("listen for users: %s must belong to root and be writable by nobody else: choose another path: %w", filepath.Dir(path), errdefs.ErrFailedPrecondition)
+	}
+	if conn, err := net.Dial("unix", path); err == nil { //nolint:noctx // nothing to wait for
+		return errors.Join(fmt.Errorf("listen for users: %s is served by another controller: %w", path, errdefs.ErrUnavailable), conn.Close())
 	}
 	there, err := os.Lstat(path)
 	if err == nil && there.Mode().Type() != fs.ModeSocket {

@@ -114,6 +114,7 @@ func (a *application) controller(ctx context.Context, o controllerOptions) error
 	if !ok {
 		return fmt.Errorf("bottles of this backend are not watched over by a controller: %w", errdefs.ErrNotImplemented)
 	}
+	defer a.startServingUsers(ctx, opened, o)()
 	for ctx.Err() == nil {
 		notifier.Notify(ctx, "STATUS=waiting for the end of another controller, if there is one")
 		release, err := lead(ctx, watched, o.untilIdle)
@@ -122,7 +123,7 @@ func (a *application) controller(ctx context.Context, o controllerOptions) error
 		}
 		notifier.Notify(ctx, "STATUS=watching over bottles")
 		work.Store(controller.New(controller.Options{Backend: watched, Workers: o.workers, Resync: o.resync, UntilIdle: o.untilIdle}))
-		err = a.watchOver(ctx, watched, work.Load(), o)
+		err = watchOver(ctx, watched, work.Load(), o.listen)
 		work.Store(nil)
 		release()
 		if err != nil || ctx.Err() != nil {
@@ -185,7 +186,7 @@ func lead(ctx context.Context, leader backend.Leader, unlessLed bool) (release f
 }
 
 // watchOver is the work of the one that leads, and answers who asks for it.
-func (a *application) watchOver(ctx context.Context, leader watchedBackend, work *controller.Controller, o controllerOptions) error {
+func watchOver(ctx context.Context, leader backend.Leader, work *controller.Controller, loopback string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	listener, err := controller.ListenUnix(leader.ControllerFile("sock"))
@@ -193,8 +194,8 @@ func (a *application) watchOver(ctx context.Context, leader watchedBackend, work
 		return err
 	}
 	listeners := []net.Listener{listener}
-	if o.listen != "" {
-		listener, err := controller.ListenLoopback(o.listen)
+	if loopback != "" {
+		listener, err := controller.ListenLoopback(loopback)
 		if err != nil {
 			return errors.Join(err, listeners[0].Close())
 		}
@@ -205,13 +206,6 @@ func (a *application) watchOver(ctx context.Context, leader watchedBackend, work
 		group.Go(func() {
 			if err := controller.Serve(ctx, listener, work.Handler()); err != nil {
 				log.G(ctx).WithError(err).Error("answer no more")
-			}
-		})
-	}
-	if !o.untilIdle {
-		group.Go(func() {
-			if err := a.serveUsers(ctx, leader, o); err != nil {
-				log.G(ctx).WithError(err).Error("serve no users")
 			}
 		})
 	}

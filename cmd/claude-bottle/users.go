@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	accounts "os/user"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/backend/containerd"
@@ -44,18 +46,51 @@ type userBackends struct {
 	list map[uint32]*containerd.Backend
 }
 
+// startServingUsers serves users beside all else, whoever watches over the bottles of root.
+// A controller that a command has started serves nobody. The returned function ends it.
+func (a *application) startServingUsers(ctx context.Context, own backend.Backend, o controllerOptions) (stop func()) {
+	if o.untilIdle || o.users.socket == "none" {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := a.serveUsers(ctx, own, o); err != nil {
+			log.G(ctx).WithError(err).Error("serve no users")
+		}
+	}()
+	return func() { cancel(); <-ended }
+}
+
+// listenForUsers waits for its turn. No listener and no error say that ctx has ended, or that
+// there is no group.
+func listenForUsers(ctx context.Context, o usersOptions) (*net.UnixListener, error) {
+	const pause = time.Second
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		listener, err := remote.Listen(o.socket, o.group)
+		switch {
+		case errdefs.IsNotFound(err):
+			log.G(ctx).WithError(err).Info("serve no users")
+			return nil, nil //nolint:nilnil // as said
+		case !errdefs.IsUnavailable(err):
+			return listener, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, nil //nolint:nilnil // as said
+		}
+	}
+}
+
 // serveUsers serves users until ctx ends, and watches over their bottles: those of users who
 // come, and those of all whose namespaces are there.
 func (a *application) serveUsers(ctx context.Context, own any, o controllerOptions) error {
-	if o.users.socket == "none" {
-		return nil
-	}
-	listener, err := remote.Listen(o.users.socket, o.users.group)
-	if errdefs.IsNotFound(err) {
-		log.G(ctx).WithError(err).Info("serve no users")
-		return nil
-	}
-	if err != nil {
+	listener, err := listenForUsers(ctx, o.users)
+	if err != nil || listener == nil {
 		return err
 	}
 	watching, cancel := context.WithCancel(ctx)
