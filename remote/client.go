@@ -72,7 +72,7 @@ func (c *Client) link(ctx context.Context) (*neck.Conn, error) {
 	}
 	var answer hello
 	if err := ask(ctx, linked, kindHello, hello{Version: protocolVersion}, &answer); err != nil {
-		return nil, errors.Join(err, linked.Close())
+		return nil, errors.Join(fmt.Errorf("greet the controller at %s: %w", c.path, err), linked.Close())
 	}
 	c.conn = linked
 	return linked, nil

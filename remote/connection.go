@@ -20,7 +20,7 @@ import (
 const (
 	closeTimeout = time.Minute
 	examineTime  = 1500 * time.Millisecond
-	maxPrepared  = 8
+	maxPrepared  = 2
 )
 
 // connection is one client, and the bottles that end with it.

@@ -2,9 +2,11 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/neck"
@@ -87,18 +89,35 @@ func (s *Server) Serve(ctx context.Context, listener *net.UnixListener) error {
 	defer stop()
 	for {
 		conn, err := listener.AcceptUnix()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = conn.Close()
 			}
+			return nil
+		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accept user: %w", err)
+		case err != nil: // as one without a descriptor left: the others are served
+			log.G(ctx).WithError(err).Error("accept user")
+			pause(ctx)
+			continue
 		}
 		group.Go(func() {
 			defer func() { _ = conn.Close() }()
 			if err := s.serve(ctx, conn); err != nil && ctx.Err() == nil {
-				log.G(ctx).WithError(err).Warn("serve user")
+				log.G(ctx).WithError(err).Debug("serve user")
 			}
 		})
+	}
+}
+
+func pause(ctx context.Context) {
+	const long = time.Second
+	timer := time.NewTimer(long)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -55,7 +55,7 @@ func TestUnsavedWorkInShort(t *testing.T) {
 
 func TestT25_TheEndOfASessionShowsForeignTextAsText(t *testing.T) {
 	unsaved := backend.Unsaved{
-		Handle: "demo@00001", Changed: 1, Paths: []string{"\x1b]0;evil\x07\nclaude-bottle: all is saved"}, Refs: []string{"\u202emain"}, Commits: -1,
+		Handle: "demo@00001", Workspace: "/w", Changed: 1, Paths: []string{"\x1b]0;evil\x07\nclaude-bottle: all is saved"}, Refs: []string{"\u202emain"}, Commits: -1,
 	}
 	plan := &backend.Plan{Workspace: &backend.WorkTree{Path: "/p\x1b[2J", Head: "1"}}
 	for _, plan := range []*backend.Plan{plan, nil} {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/remote"
@@ -41,7 +42,7 @@ func offered() []string {
 // openRemote reaches the user's bottles through a controller. Without a verb it is the
 // shell that asks.
 func (a *application) openRemote(ctx context.Context, socket string, progress backend.Progress) (*remote.Client, error) {
-	if a.verb != "" && !slices.Contains(offered(), a.verb) {
+	if a.verb != "" && !strings.HasPrefix(a.verb, "__complete") && !slices.Contains(offered(), a.verb) {
 		return nil, fmt.Errorf("`%s` needs root: it is not offered through %s: %w", a.verb, socket, errdefs.ErrPermissionDenied)
 	}
 	return remote.Dial(ctx, socket, progress)
