@@ -21,7 +21,7 @@ GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(V
 RUNTIMES := runc runsc containerd-shim-runc-v2 containerd-shim-runsc-v1
 
 # What reads a bottle's own bytes, and the files of policy: `make test` fuzzes it each time.
-HOSTILE := ^Fuzz(Message|Frames|Listing|Question|Check|Decode|Hello|Requests|Rules|Load|Extract)$$
+HOSTILE := ^Fuzz(Message|Frames|Listing|Question|Check|Decode|Hello|Requests|Rules|Load|Extract|Wish)$$
 
 # The main packages, by the name of their binary.
 claude-bottle := ./cmd/claude-bottle

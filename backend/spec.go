@@ -36,6 +36,8 @@ type Spec struct {
 	// Runtime and Image override the bottle file when they are not empty.
 	Runtime RuntimePolicy
 	Image   string
+	// NoPull takes no image that is not on this host.
+	NoPull bool
 	// Limits are the bottle file's resources, resolved.
 	Limits Limits
 	// AllowVulnerableRunc accepts a runc below the floor.
@@ -152,4 +154,26 @@ type Resources struct {
 // bottle. No flag, file or variable weakens it.
 type HostFile struct {
 	RequireRuntime RuntimePolicy `yaml:"requireRuntime,omitempty" json:"requireRuntime,omitempty" jsonschema:"enum=gvisor,enum=runc"`
+	// Users are the limits of users who are not root, by their names. default holds for
+	// what is not said of a user.
+	Users map[string]UserLimits `yaml:"users,omitempty" json:"users,omitempty" jsonschema:"description=Limits of the users of group claude-bottle by name; default is for all others."`
+}
+
+// UserLimits are what all bottles of one user that run may take together. What is not said
+// is as under default, and there as the program has it.
+type UserLimits struct {
+	Bottles   int64           `yaml:"bottles,omitempty" json:"bottles,omitempty" jsonschema:"description=How many bottles may run at a time (default: 4)."`
+	Memory    string          `yaml:"memory,omitempty" json:"memory,omitempty" jsonschema:"description=Memory of all together (default: 16Gi).,example=16Gi"`
+	CPUs      string          `yaml:"cpus,omitempty" json:"cpus,omitempty" jsonschema:"description=Processor cores of all together (default: 8).,example=8"`
+	Processes int64           `yaml:"processes,omitempty" json:"processes,omitempty" jsonschema:"description=Processes of all together (default: 4096)."`
+	Runtimes  []RuntimePolicy `yaml:"runtimes,omitempty" json:"runtimes,omitempty" jsonschema:"description=OCI runtimes that a bottle may get: gvisor or runc (default: gvisor alone)."`
+	Pull      *bool           `yaml:"pull,omitempty" json:"pull,omitempty" jsonschema:"description=Whether images are pulled that are not on this host (default: no)."`
+}
+
+// Quota is what all running bottles of a user may take together, resolved.
+type Quota struct {
+	Bottles  int64
+	Limits   Limits // MemoryBytes, CPUMillis and Processes
+	Runtimes []string
+	Pull     bool
 }

@@ -364,6 +364,8 @@ func TestHostFileBindsAndMustBeRootsOwn(t *testing.T) {
 		t.Errorf("host is %+v", loaded.Host)
 	}
 	for content, want := range map[string]string{
+		"users: {default: {botles: 3}}\n": "did you mean bottles?", "users: {genie: {memory: much}}\n": "users: genie: resources.memory",
+		"users: {genie: {runtimes: [kata]}}\n": "gvisor or runc", "users: {genie: 3}\n": "keys and values",
 		"requireRuntime: docker\n": "gvisor or runc", "requireRuntme: gvisor\n": "did you mean requireRuntime?", "requireRuntime: auto\n": "gvisor or runc",
 	} {
 		write(t, u.options.HostFile, content)

@@ -138,7 +138,7 @@ func (l *loader) host() (backend.HostFile, error) {
 	}
 	switch host.RequireRuntime {
 	case "", backend.RuntimeGVisor, backend.RuntimeRunc:
-		return host, nil
+		return host, checkUsers(path, host)
 	default:
 		return host, fmt.Errorf("%s: requireRuntime %q: gvisor or runc: %w", path, host.RequireRuntime, errdefs.ErrInvalidArgument)
 	}

@@ -161,7 +161,7 @@ func (h *Host) admit(presented []byte, opened *lines) (_ []byte, err error) {
 // serve runs one link until it ends. An older one that nobody has missed yet is
 // dropped: who knows the token is PID 1, and it has dialled anew.
 func (h *Host) serve(ctx context.Context, conn net.Conn) {
-	link, err := Server(&pingBound{Conn: conn})
+	link, err := ServerOfStranger(conn)
 	if err != nil {
 		_ = conn.Close()
 		return

@@ -44,6 +44,9 @@ type Request struct {
 	Fence   *FenceRequest   `json:"fence,omitempty"`
 	Files   *FilesRequest   `json:"files,omitempty"`
 	Attach  *AttachRequest  `json:"attach,omitempty"`
+	// Body is what the kinds of another protocol on such a link say; those of the neck
+	// have none.
+	Body json.RawMessage `json:"body,omitempty"`
 }
 
 // FilesRequest says which files are packed or unpacked. It is answered as a

@@ -59,7 +59,20 @@ var classes = []struct {
 	{"not implemented", errdefs.ErrNotImplemented},
 	{"already exists", errdefs.ErrAlreadyExists},
 	{"failed precondition", errdefs.ErrFailedPrecondition},
+	{"conflict", errdefs.ErrConflict},
 }
+
+// Failure is an error in the form in which it crosses a link.
+type Failure struct {
+	Text  string `json:"error"`
+	Class string `json:"class,omitempty"`
+}
+
+// FailureOf is the error in that form.
+func FailureOf(err error) *Failure { return &Failure{Text: err.Error(), Class: classOf(err)} }
+
+// Err is the error again, with its kind.
+func (f Failure) Err() error { return farError(f.Text, f.Class) }
 
 func classOf(err error) string {
 	for _, class := range classes {
@@ -109,6 +122,9 @@ func Server(conn net.Conn) (*Conn, error) {
 	return &Conn{session}, nil
 }
 
+// ServerOfStranger is Server for a far end that is not trusted.
+func ServerOfStranger(conn net.Conn) (*Conn, error) { return Server(&pingBound{Conn: conn}) }
+
 func configuration() *yamux.Config {
 	config := yamux.DefaultConfig()
 	config.AcceptBacklog = acceptBacklog
@@ -148,7 +164,12 @@ func (c *Conn) Open(ctx context.Context, request Request) (Stream, error) {
 type Bounds struct {
 	Streams int   // open at a time
 	Request int64 // bytes of one request
+	// Strict ends the link of a far end that opens more: what it sends on a stream that is
+	// only closed would still take room.
+	Strict bool
 }
+
+var errStreams = errors.New("more streams than may be open at a time")
 
 // Serve answers the requests of the far end until the link or ctx ends, and then
 // waits for the handlers.
@@ -171,6 +192,9 @@ func (c *Conn) Serve(ctx context.Context, bounds Bounds, handle Handler) error {
 		select {
 		case slots <- struct{}{}:
 		default:
+			if bounds.Strict {
+				return errStreams
+			}
 			_ = accepted.Close()
 			continue
 		}

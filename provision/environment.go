@@ -16,6 +16,7 @@ const AnthropicURL = "http://anthropic.bottle"
 
 var (
 	variable  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	terminal  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$`)
 	forwarded = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
 )
 
@@ -49,6 +50,22 @@ func Environment(spec backend.Spec, credential backend.CredentialKind) ([]backen
 		sorted = append(sorted, list[name])
 	}
 	return sorted, nil
+}
+
+// TerminalEnvironment tells claude which terminal it draws on. Names that are
+// not plain words are not passed on.
+func TerminalEnvironment(spec backend.Spec) []backend.EnvVariable {
+	var list []backend.EnvVariable
+	for _, name := range []string{"TERM", "COLORTERM"} {
+		value, _ := spec.Lookup(name)
+		if value == "" && name == "TERM" {
+			value = "xterm-256color"
+		}
+		if terminal.MatchString(value) {
+			list = append(list, backend.NewEnv(name, backend.EnvBuiltIn, value))
+		}
+	}
+	return list
 }
 
 // parseValue tells the three kinds of value apart. A backslash in front makes

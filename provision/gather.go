@@ -19,6 +19,9 @@ type Provisions struct {
 // promptFile is where the agent's prompt lies, below backend.ClaudePath.
 const promptFile = "claude-bottle/system-prompt.md"
 
+// PromptPath is where that is inside.
+const PromptPath = backend.ClaudePath + "/" + promptFile
+
 // Gather reads everything that the spec names. It changes nothing. private are
 // directories of the program's own, which are never copied.
 func Gather(ctx context.Context, spec backend.Spec, private ...string) (Provisions, error) {
@@ -65,7 +68,7 @@ func Gather(ctx context.Context, spec backend.Spec, private ...string) (Provisio
 func promptInput(prompt string) (backend.Input, error) {
 	return built(backend.Input{
 		Kind: backend.InputPrompt, Name: "system prompt", Place: backend.PlaceClaude, From: "agent file",
-		Files: 1, Bytes: int64(len(prompt)), PromptPath: backend.ClaudePath + "/" + promptFile,
+		Files: 1, Bytes: int64(len(prompt)), PromptPath: PromptPath,
 	}, func(b *archive.Builder) { b.File(promptFile, 0o600, []byte(prompt)) })
 }
 

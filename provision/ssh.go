@@ -116,10 +116,23 @@ func planSSH(entry backend.SSHEntry, home string) (plannedKey, error) {
 	if locked && entry.Copy {
 		return plannedKey{}, fmt.Errorf("%s has a passphrase, which nobody can type inside: leave `copy` out, or use a deploy key without one: %w", path, errdefs.ErrInvalidArgument)
 	}
+	plan, err := PlanSSH(entry, backend.PlanSSH{From: path, Fingerprint: ssh.FingerprintSHA256(public), Locked: locked})
+	if err != nil {
+		return plannedKey{}, err
+	}
+	return plannedKey{backend.NewPlanSSH(plan, key), public}, nil
+}
+
+// PlanSSH is an entry as planned, of which key says what is known of its key. An entry
+// that can't be is an InvalidArgument error.
+func PlanSSH(entry backend.SSHEntry, key backend.PlanSSH) (backend.PlanSSH, error) {
+	if err := checkSSHEntry(entry); err != nil {
+		return backend.PlanSSH{}, err
+	}
 	target, port := sshTarget(entry)
 	plan := backend.PlanSSH{
-		Host: entry.Host, Hostname: target, Port: port, User: entry.User, From: path, Fingerprint: ssh.FingerprintSHA256(public),
-		Copied: entry.Copy, Locked: locked,
+		Host: entry.Host, Hostname: target, Port: port, User: entry.User, From: key.From, Fingerprint: key.Fingerprint,
+		Copied: entry.Copy, Locked: key.Locked,
 	}
 	if plan.User == "" && !entry.Copy {
 		plan.User = defaultSSHUser
@@ -127,11 +140,11 @@ func planSSH(entry backend.SSHEntry, home string) (plannedKey, error) {
 	if entry.KnownHostKey != "" {
 		hostKey, err := parseHostKey(entry.KnownHostKey)
 		if err != nil {
-			return plannedKey{}, err
+			return backend.PlanSSH{}, err
 		}
 		plan.HostKey, plan.HostFingerprint = authorized(hostKey), ssh.FingerprintSHA256(hostKey)
 	}
-	return plannedKey{backend.NewPlanSSH(plan, key), public}, nil
+	return plan, nil
 }
 
 // parseHostKey reads a knownHostKey.

@@ -24,6 +24,9 @@ const snapshotter = "overlayfs"
 type Options struct {
 	Address   string // absolute path of the socket
 	Namespace string
+	// Lender is another namespace whose images may be used, too: what it has of a name
+	// is what is meant. "" is none.
+	Lender string
 	// Timeout bounds each call; 0 is DefaultTimeout.
 	Timeout time.Duration
 	// Root is a directory of root's own: verdicts of probes are kept there.

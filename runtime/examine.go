@@ -76,22 +76,6 @@ func Policies() []backend.RuntimePolicy {
 	return list
 }
 
-// FindImage finds an image in the daemon's own store, and asks nobody else. One that is
-// not there is a NotFound error.
-func (c *Client) FindImage(ctx context.Context, text string) (Image, error) {
-	name, _, err := normalize(text)
-	if err != nil {
-		return Image{}, err
-	}
-	ctx, cancel := c.bounded(ctx)
-	defer cancel()
-	found, err := c.client.GetImage(ctx, name)
-	if err != nil {
-		return Image{}, c.failed(ctx, "look for image "+name, err)
-	}
-	return c.describe(ctx, found, found.Target().Digest.String())
-}
-
 // DropStaleVerdicts forgets what probes have found out about binaries, daemons and boots
 // that are no more, and says how many verdicts that were.
 func (c *Client) DropStaleVerdicts() (int, error) {

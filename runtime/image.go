@@ -27,6 +27,7 @@ type Image struct {
 	Present  bool
 	Unpacked bool
 	chain    string // parent of the bottle's snapshot
+	lender   string // namespace that the image is to be had from; "" is our own
 }
 
 // ResolveImage finds the image in the local store, else asks its registry for
@@ -37,23 +38,62 @@ func (c *Client) ResolveImage(ctx context.Context, text string) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	local, cancel := c.bounded(ctx)
-	defer cancel()
-	found, err := c.client.GetImage(local, name)
-	if errdefs.IsNotFound(err) && pinned != "" {
-		found, err = c.findPinned(local, strings.TrimSuffix(name, "@"+pinned), pinned)
-	}
-	switch {
-	case errdefs.IsNotFound(err):
+	image, err := c.resolveLocal(ctx, name, pinned)
+	var missing missingError
+	if errors.As(err, &missing) {
 		return c.resolveRemote(ctx, name, "image "+name+" is neither in the local store nor", "image "+name+" is not in the local store, and", "import it, or name another with --image")
-	case err != nil:
-		return Image{}, c.failed(local, "look for image "+name, err)
 	}
-	digest := found.Target().Digest.String()
-	if pinned != "" && pinned != digest {
-		return Image{}, fmt.Errorf("image %s is %s here, not the pinned %s: remove it or change the pin: %w", found.Name(), digest, pinned, errdefs.ErrFailedPrecondition)
+	return image, err
+}
+
+// ResolveLocalImage is ResolveImage that asks no registry: an image that is not in the
+// local store is a NotFound error.
+func (c *Client) ResolveLocalImage(ctx context.Context, text string) (Image, error) {
+	name, pinned, err := normalize(text)
+	if err != nil {
+		return Image{}, err
 	}
-	return c.describe(local, found, digest)
+	return c.resolveLocal(ctx, name, pinned)
+}
+
+// missingError says that the local store has no such image.
+type missingError struct{ error }
+
+func (e missingError) Unwrap() error { return e.error }
+
+func (c *Client) resolveLocal(ctx context.Context, name, pinned string) (Image, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	if c.options.Lender != "" {
+		image, err := c.borrowed(ctx, name, pinned)
+		var missing missingError
+		if !errors.As(err, &missing) {
+			return image, err
+		}
+	}
+	found, err := c.lookUp(ctx, name, pinned)
+	if err != nil {
+		return Image{}, err
+	}
+	return c.describe(ctx, found, found.Target().Digest.String())
+}
+
+// lookUp looks for an image in the namespace of ctx.
+func (c *Client) lookUp(ctx context.Context, name, pinned string) (client.Image, error) {
+	found, err := c.client.GetImage(ctx, name)
+	if errdefs.IsNotFound(err) && pinned != "" {
+		found, err = c.findPinned(ctx, strings.TrimSuffix(name, "@"+pinned), pinned)
+	}
+	if errdefs.IsNotFound(err) {
+		return nil, missingError{fmt.Errorf("look for image %s: %w", name, err)}
+	}
+	if err != nil {
+		return nil, c.failed(ctx, "look for image "+name, err)
+	}
+	if digest := found.Target().Digest.String(); pinned != "" && pinned != digest {
+		return nil, fmt.Errorf("image %s is %s here, not the pinned %s: remove it or change the pin: %w", found.Name(), digest, pinned, errdefs.ErrFailedPrecondition)
+	}
+	return found, nil
 }
 
 // findPinned looks for the pinned digest among the tags of the repository.
@@ -147,6 +187,11 @@ func (c *Client) ensure(ctx context.Context, image Image, how fetching) (_ Image
 			err = errors.Join(err, held.release(ctx, true))
 		}
 	}()
+	if image.lender != "" {
+		if err := c.borrow(ctx, image); err != nil {
+			return Image{}, err
+		}
+	}
 	if !image.Present {
 		if err := c.pull(ctx, image, how); err != nil {
 			return Image{}, err

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -118,22 +119,15 @@ func (c *Client) find(ctx context.Context, text string) (images.Image, error) {
 	if err != nil {
 		return images.Image{}, err
 	}
-	image, err := c.client.ImageService().Get(ctx, name)
-	if errdefs.IsNotFound(err) && pinned != "" {
-		var found client.Image
-		if found, err = c.findPinned(ctx, strings.TrimSuffix(name, "@"+pinned), pinned); err == nil {
-			image = found.Metadata()
-		}
-	}
-	switch {
-	case errdefs.IsNotFound(err):
+	image, err := c.lookUp(ctx, name, pinned)
+	var missing missingError
+	if errors.As(err, &missing) {
 		return images.Image{}, fmt.Errorf("there is no image %s here: `claude-bottle image ls` shows them: %w", name, errdefs.ErrNotFound)
-	case err != nil:
-		return images.Image{}, c.failed(ctx, "look for image "+name, err)
-	case pinned != "" && pinned != image.Target.Digest.String():
-		return images.Image{}, fmt.Errorf("image %s is %s here, not the pinned %s: %w", image.Name, image.Target.Digest, pinned, errdefs.ErrFailedPrecondition)
 	}
-	return image, nil
+	if err != nil {
+		return images.Image{}, err
+	}
+	return image.Metadata(), nil
 }
 
 // TagImage gives an image a further name.

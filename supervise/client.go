@@ -17,12 +17,21 @@ type Client struct {
 	killed bool
 }
 
+// NewClient returns a client of the supervisor at the other end of the connection, or of
+// who stands between. The client owns the connection.
+func NewClient(conn net.Conn) (*Client, error) { return newClient(conn) }
+
 func newClient(conn net.Conn) (*Client, error) {
 	client, err := neck.Client(conn)
 	if err != nil {
 		return nil, fmt.Errorf("open control stream: %w", err)
 	}
 	return &Client{conn: client, ended: make(chan struct{})}, nil
+}
+
+// Relay opens a stream for the request of another client. The caller closes it.
+func (c *Client) Relay(ctx context.Context, request neck.Request) (neck.Stream, error) {
+	return c.conn.Open(ctx, request)
 }
 
 // Ready returns once the bottle's PID 1 has opened the neck.

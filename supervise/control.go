@@ -39,24 +39,34 @@ func (s *supervisor) serveControl(ctx context.Context, listener *net.UnixListene
 // checkPeer lets in root and whoever runs this process, nobody else: the mode of
 // the socket says the same, and this holds also where the mode doesn't.
 func checkPeer(conn *net.UnixConn) error {
+	uid, err := PeerOf(conn)
+	if err != nil {
+		return err
+	}
+	if uid != 0 && int(uid) != os.Geteuid() {
+		return fmt.Errorf("uid %d may not control this bottle: %w", uid, errdefs.ErrPermissionDenied)
+	}
+	return nil
+}
+
+// PeerOf is the user of the process that has made the other end of a connection, or
+// listened for it.
+func PeerOf(conn *net.UnixConn) (uid uint32, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return fmt.Errorf("check peer: %w", err)
+		return 0, fmt.Errorf("check peer: %w", err)
 	}
 	var peer *unix.Ucred
 	var peerErr error
 	if err := raw.Control(func(fd uintptr) {
 		peer, peerErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil {
-		return fmt.Errorf("check peer: %w", err)
+		return 0, fmt.Errorf("check peer: %w", err)
 	}
 	if peerErr != nil {
-		return fmt.Errorf("check peer: %w", peerErr)
+		return 0, fmt.Errorf("check peer: %w", peerErr)
 	}
-	if peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {
-		return fmt.Errorf("uid %d may not control this bottle: %w", peer.Uid, errdefs.ErrPermissionDenied)
-	}
-	return nil
+	return peer.Uid, nil
 }
 
 // fromClients bounds what one client asks at a time.

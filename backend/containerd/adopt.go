@@ -13,7 +13,6 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/ledger"
-	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/containerd/errdefs"
 )
 
@@ -198,7 +197,7 @@ const claudeState = ".claude.json"
 func (l *launch) provisionAgain(ctx context.Context) (err error) {
 	plan := *l.plan
 	plan.Workspace = nil
-	l.promptPath, err = provision.Provisioner{}.Provision(ctx, &plan, againTarget{hostTarget{places: l.places, user: l.user}})
+	l.promptPath, err = l.provisioner.Provision(ctx, &plan, againTarget{hostTarget{places: l.places, user: l.user}})
 	return err
 }
 

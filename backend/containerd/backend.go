@@ -26,8 +26,10 @@ const (
 type Options struct {
 	Address   string `json:"address"` // absolute path of the socket
 	Namespace string `json:"namespace"`
-	Root      string `json:"root"`
-	RunRoot   string `json:"runRoot"`
+	// Lender is another namespace whose images bottles may have, too.
+	Lender  string `json:"lender,omitempty"`
+	Root    string `json:"root"`
+	RunRoot string `json:"runRoot"`
 	// Init is the bottle-init binary, Executable the claude-bottle binary
 	// that a supervisor is started from, Libexec a directory that runtimes
 	// are looked for in beside the daemon's PATH. All absolute.
@@ -67,7 +69,7 @@ func New(ctx context.Context, options Options) (*Backend, error) {
 		return nil, err
 	}
 	client, err := runtime.Connect(ctx, runtime.Options{
-		Address: options.Address, Namespace: options.Namespace,
+		Address: options.Address, Namespace: options.Namespace, Lender: options.Lender,
 		Root: paths.root, InitPath: options.Init, RuntimeRoot: paths.runtimeRoot(), Libexec: options.Libexec,
 		Registries: options.Registries,
 	})

@@ -66,28 +66,11 @@ func (b *bottle) ExecClaude(ctx context.Context, argv []string, terminal backend
 	if err != nil {
 		return exitOurs, err
 	}
-	status, err := b.run(ctx, &neck.SessionRequest{Argv: argv, Env: b.env, Dir: backend.WorkspacePath, TTY: terminal.TTY}, terminal)
+	status, err := b.supervisor.RunClaude(ctx, &neck.SessionRequest{Argv: argv, Env: b.env, Dir: backend.WorkspacePath, TTY: terminal.TTY}, terminal)
 	if err != nil {
 		return b.notRun(ctx, argv[0], err)
 	}
 	return status.Code, nil
-}
-
-// run runs claude. On a terminal its session could go on without this client, and be
-// attached to by others; without one it ends with it.
-func (b *bottle) run(ctx context.Context, request *neck.SessionRequest, terminal backend.Terminal) (neck.ExitStatus, error) {
-	if !request.TTY {
-		return runSession(ctx, b.supervisor, request, terminal)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ends, size := sessionIO(ctx, terminal)
-	request.Size = size
-	if err := b.supervisor.Begin(ctx, request); err != nil {
-		return neck.ExitStatus{}, err
-	}
-	// As ever, claude waits for the terminal that it was started on.
-	return b.supervisor.Attach(ctx, neck.AttachRequest{Lossless: true}, ends)
 }
 
 // notRun says why claude did not run to its end, and with which code.

@@ -20,6 +20,8 @@ type role struct {
 	helps *helping
 	// builds is set when a step of an image is made in it.
 	builds bool
+	// provisioner fills the places of a bottle that is neither.
+	provisioner backend.Provisioner
 }
 
 // whose makes the user of a bottle in that role.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -113,11 +114,25 @@ func (c *claim) abandon() {
 	c.lock.release()
 }
 
-// slots are the id ranges in use, by living bottles and by kept workspaces.
+// slots are the id ranges in use, by living bottles and by kept workspaces, also those of
+// other namespaces: they may be another user's.
 func (l layout) slots() (map[uint32]bool, error) {
-	ids, err := l.ids()
+	all := []layout{l}
+	others, err := filepath.Glob(filepath.Join(filepath.Dir(l.root), "*", "bottles"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("list bottles: %w", err)
+	}
+	for _, other := range others {
+		key := filepath.Base(filepath.Dir(other))
+		all = append(all, layout{root: filepath.Dir(other), runRoot: filepath.Join(filepath.Dir(l.runRoot), key)})
+	}
+	var ids []backend.ID
+	for _, each := range all {
+		more, err := each.ids()
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, more...)
 	}
 	used := make(map[uint32]bool, len(ids))
 	for _, id := range ids {

@@ -2,7 +2,6 @@ package containerd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,7 +10,6 @@ import (
 	"github.com/claude-bottle/claude-bottle/neck"
 	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/claude-bottle/claude-bottle/supervise"
-	"github.com/containerd/errdefs"
 )
 
 var _ backend.Keeper = (*Backend)(nil)
@@ -79,24 +77,9 @@ func (b *Backend) insideOf(helper *bottle) *inside {
 
 // Exec implements backend.Inside.
 func (i *inside) Exec(ctx context.Context, argv, env []string, terminal backend.Terminal) (int, error) {
-	if len(argv) == 0 {
-		return exitOurs, fmt.Errorf("run inside: the command is empty: %w", errdefs.ErrInvalidArgument)
-	}
-	status, err := runSession(ctx, i.supervisor, &neck.SessionRequest{
+	return i.supervisor.Exec(ctx, i.image, &neck.SessionRequest{
 		Argv: argv, Env: slices.Concat(provision.Basics(), env), Dir: backend.WorkspacePath, TTY: terminal.TTY,
 	}, terminal)
-	switch {
-	case err == nil:
-		return status.Code, nil
-	case errdefs.IsNotFound(err):
-		return exitNotFound, fmt.Errorf("image %s has no %s on its PATH: %w", i.image, argv[0], err)
-	case errdefs.IsPermissionDenied(err):
-		return exitNotExecutable, fmt.Errorf("%s of image %s can't be executed: %w", argv[0], i.image, err)
-	case ctx.Err() != nil:
-		return exitOurs, fmt.Errorf("run %s inside: %w", argv[0], errors.Join(context.Cause(ctx), err))
-	default:
-		return exitOurs, fmt.Errorf("the session with the bottle broke off: %w", err)
-	}
 }
 
 // Close implements backend.Inside.

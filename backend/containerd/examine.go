@@ -24,7 +24,7 @@ func (b *Backend) Plugins(ctx context.Context) ([]runtime.Plugin, error) {
 
 // FindImage finds an image in the daemon's own store.
 func (b *Backend) FindImage(ctx context.Context, reference string) (runtime.Image, error) {
-	return b.client.FindImage(ctx, reference)
+	return b.client.ResolveLocalImage(ctx, reference)
 }
 
 // TryRuntime starts a sandbox on a runtime, whatever is known of it. One with known ways

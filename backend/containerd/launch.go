@@ -33,10 +33,14 @@ type launch struct {
 
 // Launch implements backend.Backend.
 func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backend.Secrets) (backend.Bottle, error) {
+	return b.launchBottle(ctx, plan, secrets, provision.Provisioner{Progress: b.options.Progress})
+}
+
+func (b *Backend) launchBottle(ctx context.Context, plan *backend.Plan, secrets backend.Secrets, by backend.Provisioner) (backend.Bottle, error) {
 	if err := supervise.CheckSSHKeys(plan, secrets); err != nil {
 		return nil, err
 	}
-	l, err := b.launch(ctx, plan, secrets, role{})
+	l, err := b.launch(ctx, plan, secrets, role{provisioner: by})
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +241,7 @@ func (l *launch) provision(ctx context.Context) error {
 	target := hostTarget{places: l.places, user: l.user}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		if l.promptPath, err = (provision.Provisioner{Progress: l.backend.options.Progress}).Provision(groupCtx, l.plan, target); err != nil {
+		if l.promptPath, err = l.provisioner.Provision(groupCtx, l.plan, target); err != nil {
 			return err
 		}
 		return l.noteWhatWentIn(groupCtx)

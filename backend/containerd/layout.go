@@ -69,10 +69,13 @@ func (l layout) shared() []string {
 
 func (l layout) bottles() string     { return filepath.Join(l.root, "bottles") }
 func (l layout) runBottles() string  { return filepath.Join(l.runRoot, "bottles") }
-func (l layout) claimLock() string   { return filepath.Join(l.runRoot, "claim.lock") }
 func (l layout) buildLock() string   { return filepath.Join(l.runRoot, "build.lock") }
 func (l layout) builds() string      { return filepath.Join(l.root, "builds") }
 func (l layout) runtimeRoot() string { return filepath.Join(l.runRoot, "runtime") }
+
+// claimLock is shared with all other daemons and namespaces: no two bottles get the same
+// range of ids.
+func (l layout) claimLock() string { return filepath.Join(filepath.Dir(l.runRoot), "claim.lock") }
 
 // audit is where what the step with that key asked of the network is kept.
 func (l layout) audit(key string) string { return filepath.Join(l.builds(), key+".jsonl") }

@@ -3,7 +3,6 @@ package containerd
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -20,11 +19,18 @@ const DefaultImage = "docker.io/claude-bottle/default:latest"
 // names another.
 const defaultUpstream = "https://api.anthropic.com"
 
-var terminalName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$`)
-
-// Prepare implements backend.Backend. The image, the runtime and the files are
-// looked at side by side.
+// Prepare implements backend.Backend.
 func (b *Backend) Prepare(ctx context.Context, spec backend.Spec) (*backend.Plan, error) {
+	return b.prepare(ctx, spec, func(ctx context.Context, spec backend.Spec) (provision.Provisions, error) {
+		return provision.Gather(ctx, spec, b.options.Root, b.options.RunRoot)
+	})
+}
+
+// gather says what goes into a bottle.
+type gather func(ctx context.Context, spec backend.Spec) (provision.Provisions, error)
+
+// prepare looks at the image, the runtime and what goes in side by side.
+func (b *Backend) prepare(ctx context.Context, spec backend.Spec, gather gather) (*backend.Plan, error) {
 	spec, resumed, err := resumeSpec(spec)
 	if err != nil {
 		return nil, err
@@ -48,7 +54,7 @@ func (b *Backend) Prepare(ctx context.Context, spec backend.Spec) (*backend.Plan
 	)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		image, err = b.client.ResolveImage(groupCtx, imageReference(spec))
+		image, err = b.resolveImage(groupCtx, spec)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -56,7 +62,7 @@ func (b *Backend) Prepare(ctx context.Context, spec backend.Spec) (*backend.Plan
 		return err
 	})
 	group.Go(func() (err error) {
-		things, err = provision.Gather(groupCtx, spec, b.options.Root, b.options.RunRoot)
+		things, err = gather(groupCtx, spec)
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -115,7 +121,7 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 	}
 	plan.Agent, plan.Bottle, plan.Files = spec.Manifest.Agent.Name, bottle.Name, spec.Manifest.Files
 	plan.Inputs, plan.Workspace, plan.SSH = things.Inputs, things.Workspace, things.SSH
-	plan.Env = append(env, terminalEnvironment(spec)...)
+	plan.Env = append(env, provision.TerminalEnvironment(spec)...)
 	plan.Egress, plan.Ask, plan.Routes = reach.hosts, reach.ask, reach.routes
 	plan.Anthropic, plan.DLP, plan.Limits = api, bottle.DLP, spec.Limits
 	plan.Command = command(spec)
@@ -145,6 +151,18 @@ func (b *Backend) sandboxPlan(name string, image runtime.Image, choice runtime.C
 			handle: choice.Handle, image: image,
 		},
 	}, nil
+}
+
+func (b *Backend) resolveImage(ctx context.Context, spec backend.Spec) (runtime.Image, error) {
+	reference := imageReference(spec)
+	if !spec.NoPull {
+		return b.client.ResolveImage(ctx, reference)
+	}
+	image, err := b.client.ResolveLocalImage(ctx, reference)
+	if errdefs.IsNotFound(err) {
+		return image, fmt.Errorf("image %s is not on this host, and nothing is pulled for you: ask the administrator to import it, or name another with --image: %w", backend.Printable(reference), errdefs.ErrNotFound)
+	}
+	return image, err
 }
 
 func imageReference(spec backend.Spec) string {
@@ -197,22 +215,6 @@ func anthropic(spec backend.Spec) (backend.PlanAnthropic, error) {
 		api.Credential = backend.CredentialAPIKey
 	}
 	return api, nil
-}
-
-// terminalEnvironment tells claude which terminal it draws on. Names that are
-// not plain words are not passed on.
-func terminalEnvironment(spec backend.Spec) []backend.EnvVariable {
-	var list []backend.EnvVariable
-	for _, name := range []string{"TERM", "COLORTERM"} {
-		value, _ := spec.Lookup(name)
-		if value == "" && name == "TERM" {
-			value = "xterm-256color"
-		}
-		if terminalName.MatchString(value) {
-			list = append(list, backend.NewEnv(name, backend.EnvBuiltIn, value))
-		}
-	}
-	return list
 }
 
 // command is claude's command line but for the prompt file, whose path is known

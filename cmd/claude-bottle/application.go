@@ -42,6 +42,8 @@ type application struct {
 	hostsDir string
 	// noController starts none.
 	noController bool
+	// verb is the command that runs, without the program's name.
+	verb string
 }
 
 // run executes one command line and returns the exit code.
@@ -73,6 +75,8 @@ func (a *application) rootCommand() *cobra.Command {
 		Short: "Run claude in an isolated, disposable bottle",
 		Long: `claude-bottle runs claude in a bottle: an isolated, disposable environment on a
 containerd socket, under gVisor whenever it is there. No Docker daemon is needed.
+Users who are not root run theirs through a controller, by $CLAUDE_BOTTLE_SOCKET or
+/run/claude-bottle.sock, as members of the group claude-bottle.
 
 A bottle has no network card. What it may reach stands in its bottle file, and
 the credential for the Anthropic API never enters it.`,
@@ -83,9 +87,12 @@ the credential for the Anthropic API never enters it.`,
   claude-bottle diff claude                 # what it has changed
   claude-bottle apply claude                # put that onto your files
   claude-bottle cleanup`,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.setUpLogging(cmd.Context()) },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		a.verb = strings.TrimPrefix(cmd.CommandPath(), root.Name()+" ")
+		return a.setUpLogging(cmd.Context())
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	flags := root.PersistentFlags()
@@ -123,6 +130,11 @@ func (a *application) openBackend(ctx context.Context, progress backend.Progress
 	name, _ := a.lookup("CLAUDE_BOTTLE_BACKEND")
 	factory, err := backend.Choose(name, map[string]backend.Factory{
 		"containerd": func(ctx context.Context) (backend.Backend, error) {
+			var err error
+			if socket := a.usersSocket(); socket != "" {
+				opened, err = a.openRemote(ctx, socket, progress)
+				return opened, err
+			}
 			options, err := a.containerdOptions()
 			if err != nil {
 				return nil, err

@@ -13,6 +13,8 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/controller"
+	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/remote"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
@@ -25,6 +27,7 @@ type controllerOptions struct {
 	workers   int
 	resync    time.Duration
 	listen    string
+	users     usersOptions
 }
 
 func (a *application) controllerCommand() *cobra.Command {
@@ -40,9 +43,14 @@ waits, and takes over when the first has ended. SIGTERM ends it; bottles live on
 
 ` + "`start --detach`" + ` starts one by itself, with --until-idle, when none is there. What it
 does is logged; /healthz and /metrics are served on controller.sock in the run directory,
-and with --listen on a port of the loopback.`,
+and with --listen on a port of the loopback.
+
+One that stays serves users who are not root, too: members of the group claude-bottle run
+bottles of their own through ` + remote.DefaultSocket + `, within the limits under users in
+` + manifest.DefaultHostFile + `. Where there is no such group, no socket is made.`,
 		Example: `  claude-bottle controller
   claude-bottle controller --listen 127.0.0.1:9120 --log-format json
+  claude-bottle controller --users-socket none
   claude-bottle controller --until-idle`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -64,6 +72,7 @@ and with --listen on a port of the loopback.`,
 	flags.BoolVar(&o.untilIdle, "until-idle", false, "end when no detached bottle is left, nor one that is to be removed later")
 	flags.IntVar(&o.workers, "workers", controller.DefaultWorkers, "how many bottles are seen to at a time")
 	flags.DurationVar(&o.resync, "resync", controller.DefaultResync, "how often all bottles are looked at")
+	o.users.add(flags)
 	flags.StringVar(&o.listen, "listen", "", "loopback `address` and port for /healthz and /metrics, as 127.0.0.1:9120")
 	return command
 }
@@ -105,6 +114,7 @@ func (a *application) controller(ctx context.Context, o controllerOptions) error
 	if !ok {
 		return fmt.Errorf("bottles of this backend are not watched over by a controller: %w", errdefs.ErrNotImplemented)
 	}
+	defer a.startServingUsers(ctx, opened, o)()
 	for ctx.Err() == nil {
 		notifier.Notify(ctx, "STATUS=waiting for the end of another controller, if there is one")
 		release, err := lead(ctx, watched, o.untilIdle)

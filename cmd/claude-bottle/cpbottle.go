@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/neck"
 	"github.com/claude-bottle/claude-bottle/provision"
+	"github.com/claude-bottle/claude-bottle/remote"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/claude-bottle/claude-bottle/work"
 	"github.com/containerd/errdefs"
@@ -28,6 +29,9 @@ func (a *application) openCopied(ctx context.Context, name string, options work.
 	keeper, err := a.openKeeper(ctx, backend.NoProgress{})
 	if err != nil {
 		return nil, err
+	}
+	if far, ok := keeper.(*remote.Client); ok {
+		return openFarCopied(ctx, far, name, options)
 	}
 	defer func() { _ = keeper.Close() }()
 	locator, ok := keeper.(backend.Locator)
@@ -51,6 +55,57 @@ func (a *application) openCopied(ctx context.Context, name string, options work.
 	}
 	return &runningCopied{client, options}, nil
 }
+
+// openFarCopied is openCopied through a controller. It owns the client.
+func openFarCopied(ctx context.Context, far *remote.Client, name string, options work.CopyOptions) (_ copied, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, far.Close())
+		}
+	}()
+	found, err := far.Find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if !found.Running {
+		return &farCopied{far, found, options}, nil
+	}
+	_, client, err := far.Supervisor(ctx, found.ID.Handle())
+	if err != nil {
+		return nil, err
+	}
+	return &farRunningCopied{runningCopied{client, options}, far}, nil
+}
+
+// farRunningCopied is a running bottle behind a controller.
+type farRunningCopied struct {
+	runningCopied
+
+	far *remote.Client
+}
+
+func (r *farRunningCopied) close() {
+	r.runningCopied.close()
+	_ = r.far.Close()
+}
+
+// farCopied is a kept bottle behind a controller.
+type farCopied struct {
+	far     *remote.Client
+	work    *backend.Work
+	options work.CopyOptions
+}
+
+func (f *farCopied) packer(path string) work.Packer {
+	return func(ctx context.Context, w io.Writer) error { return f.far.Pack(ctx, f.work, path, w) }
+}
+
+func (f *farCopied) unpacker(path, name string) func(context.Context, io.Reader) error {
+	files := neck.FilesRequest{Path: path, Name: name, Bytes: f.options.Bytes, Entries: f.options.Entries}
+	return func(ctx context.Context, stream io.Reader) error { return f.far.Unpack(ctx, f.work, files, stream) }
+}
+
+func (f *farCopied) close() { _ = f.far.Close() }
 
 // runningCopied copies by the neck: PID 1 reads and writes, as the agent's user.
 type runningCopied struct {
@@ -77,31 +132,9 @@ type keptCopied struct {
 	release func()
 }
 
-// open opens the place of a path, and returns the path below it.
-func (k *keptCopied) open(path string) (*os.Root, string, error) {
-	place, below, err := provision.PlaceOf(path)
-	if err != nil {
-		return nil, "", fmt.Errorf("%w; all else of %s went with its sandbox", err, k.work.Handle())
-	}
-	if place == backend.PlaceSSH {
-		return nil, "", fmt.Errorf("%s went with the sandbox of %s: %w", path, k.work.Handle(), errdefs.ErrNotFound)
-	}
-	root, err := os.OpenRoot(k.work.Place(place))
-	if err != nil {
-		return nil, "", fmt.Errorf("open what is kept: %w", err)
-	}
-	if below == "" {
-		below = "."
-	}
-	if path[len(path)-1] == '/' {
-		below += "/"
-	}
-	return root, below, nil
-}
-
 func (k *keptCopied) packer(path string) work.Packer {
 	return func(ctx context.Context, w io.Writer) error {
-		root, below, err := k.open(path)
+		root, below, err := provision.OpenKept(k.work, path)
 		if err != nil {
 			return err
 		}
@@ -112,7 +145,7 @@ func (k *keptCopied) packer(path string) work.Packer {
 
 func (k *keptCopied) unpacker(path, name string) func(context.Context, io.Reader) error {
 	return func(ctx context.Context, stream io.Reader) error {
-		root, below, err := k.open(path)
+		root, below, err := provision.OpenKept(k.work, path)
 		if err != nil {
 			return err
 		}

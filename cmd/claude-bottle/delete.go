@@ -11,7 +11,6 @@ import (
 	"github.com/claude-bottle/claude-bottle/api/v1alpha1"
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/resources"
-	"github.com/claude-bottle/claude-bottle/work"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -197,7 +196,7 @@ func (d *deletion) refuseUnsaved(ctx context.Context, id backend.ID) error {
 	if err != nil {
 		return err
 	}
-	unsaved, err := work.Unsaved(ctx, found)
+	unsaved, err := unsavedOf(ctx, d.keeper, found)
 	if err != nil || !unsaved.Any() {
 		return err
 	}

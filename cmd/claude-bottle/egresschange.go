@@ -8,6 +8,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/egress"
 	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/remote"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
@@ -36,11 +37,37 @@ func (a *application) controlled(command *cobra.Command, name string, do func(co
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
 	defer cancel()
+	if socket := a.usersSocket(); socket != "" {
+		return a.controlledFar(ctx, name, do)
+	}
 	client, where, err := a.control(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	return do(ctx, client, where)
+}
+
+// controlledFar is controlled through a controller.
+func (a *application) controlledFar(ctx context.Context, name string, do func(context.Context, *supervise.Client, backend.Location) error) error {
+	opened, err := a.openBackend(ctx, backend.NoProgress{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	far, ok := opened.(*remote.Client)
+	if !ok {
+		return fmt.Errorf("bottles of this backend are not reached through a controller: %w", errdefs.ErrNotImplemented)
+	}
+	found, client, err := far.Supervisor(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	where := backend.Location{Status: backend.Status{Name: found.ID.Name, ID: found.ID.String()}}
+	if found.Plan != nil {
+		where.Bottle = found.Plan.Bottle
+	}
 	return do(ctx, client, where)
 }
 

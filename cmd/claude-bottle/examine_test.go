@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/work"
 )
 
 func TestI6_ListLooksAtKeptBottlesWhileThereIsTime(t *testing.T) {
@@ -24,11 +25,11 @@ func TestI6_ListLooksAtKeptBottlesWhileThereIsTime(t *testing.T) {
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	examine(over, bottles, keptBottle)
+	work.Examine(over, bottles, keptBottle)
 	if size, unsaved := keptColumns(bottles[0], true); size != "?" || unsaved != "?" {
 		t.Errorf("without time it shows %s, %s", size, unsaved)
 	}
-	examine(t.Context(), bottles, keptBottle)
+	work.Examine(t.Context(), bottles, keptBottle)
 	size, unsaved := keptColumns(bottles[0], true)
 	if bottles[0].Size < 1<<16 || size == "?" || !strings.HasPrefix(unsaved, "all 1 files: ") {
 		t.Errorf("it shows %s, %s", size, unsaved)
@@ -54,7 +55,7 @@ func TestUnsavedWorkInShort(t *testing.T) {
 
 func TestT25_TheEndOfASessionShowsForeignTextAsText(t *testing.T) {
 	unsaved := backend.Unsaved{
-		Handle: "demo@00001", Changed: 1, Paths: []string{"\x1b]0;evil\x07\nclaude-bottle: all is saved"}, Refs: []string{"\u202emain"}, Commits: -1,
+		Handle: "demo@00001", Workspace: "/w", Changed: 1, Paths: []string{"\x1b]0;evil\x07\nclaude-bottle: all is saved"}, Refs: []string{"\u202emain"}, Commits: -1,
 	}
 	plan := &backend.Plan{Workspace: &backend.WorkTree{Path: "/p\x1b[2J", Head: "1"}}
 	for _, plan := range []*backend.Plan{plan, nil} {

@@ -13,6 +13,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/terminal"
+	"github.com/claude-bottle/claude-bottle/work"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
@@ -76,7 +77,7 @@ func (a *application) collect(ctx context.Context, o gcOptions) error {
 	if err != nil {
 		return err
 	}
-	examine(ctx, bottles, keptBottle)
+	work.Examine(ctx, bottles, keptBottle)
 	plan := planCollection(bottles, time.Now().Add(-time.Duration(o.olderThan)), most, o.discard)
 	done, err := o.output.structured(a.out, plan)
 	if err == nil && !done {

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/remote"
 	"github.com/claude-bottle/claude-bottle/work"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
@@ -75,6 +76,9 @@ func (a *application) remove(ctx context.Context, keeper backend.Keeper, name st
 
 // removeKept removes a kept bottle unless it holds unsaved work, which it returns.
 func removeKept(ctx context.Context, keeper backend.Keeper, kept *backend.Work, discard bool) (backend.Unsaved, error) {
+	if far, ok := keeper.(*remote.Client); ok {
+		return far.RemoveKept(ctx, kept, discard)
+	}
 	release, err := keeper.Take(ctx, kept)
 	if err != nil {
 		return backend.Unsaved{}, err

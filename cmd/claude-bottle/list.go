@@ -65,14 +65,7 @@ removed (rm --discard).`,
 
 // listed are the bottles, each kept one looked at as far as there is time.
 func listed(ctx context.Context, opened backend.Backend) ([]backend.Status, error) {
-	bottles, err := opened.ListActive(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, examineTime)
-	defer cancel()
-	examine(ctx, bottles, keptBottle)
-	return bottles, nil
+	return examined(ctx, opened, keptBottle)
 }
 
 func (a *application) printBottles(bottles []backend.Status, output *format) error {

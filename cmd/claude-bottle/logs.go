@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -71,7 +70,12 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 
 // logs shows what was taken down, and with follow what comes after that.
 func (a *application) logs(ctx context.Context, name string, since time.Time, o logsOptions) error {
-	found, err := a.findWork(ctx, name)
+	keeper, err := a.openKeeper(ctx, backend.NoProgress{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = keeper.Close() }()
+	found, err := keeper.Find(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -83,7 +87,7 @@ func (a *application) logs(ctx context.Context, name string, since time.Time, o 
 		errs = terminal.NewFilter(a.err)
 	}
 	offset := int64(0)
-	err = supervise.ReadSessionLog(found.State, func(piece supervise.Said) error {
+	err = readSessionLog(ctx, keeper, found, func(piece supervise.Said) error {
 		offset = piece.Offset
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -99,7 +103,7 @@ func (a *application) logs(ctx context.Context, name string, since time.Time, o 
 		return err
 	})
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errdefs.IsNotFound(err):
 		return fmt.Errorf("nothing of %s was taken down: it was started without a terminal, and not detached: %w", backend.Printable(name), errdefs.ErrNotFound)
 	case err != nil || !o.follow || !found.Running:
 		return err
@@ -114,14 +118,4 @@ func (a *application) logs(ctx context.Context, name string, since time.Time, o 
 	defer func() { _ = errors.Join(reached.Close(), opened.Close()) }()
 	_, err = reached.Attach(ctx, backend.AttachOptions{From: offset, ReadOnly: true}, backend.Terminal{Out: out, Err: errs})
 	return err
-}
-
-// findWork finds a bottle, running or kept.
-func (a *application) findWork(ctx context.Context, name string) (*backend.Work, error) {
-	keeper, err := a.openKeeper(ctx, backend.NoProgress{})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = keeper.Close() }()
-	return keeper.Find(ctx, name)
 }

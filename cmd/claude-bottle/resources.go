@@ -143,14 +143,15 @@ func statusByID(list []backend.Status, id string) backend.Status {
 // seen is the bottles that there are, as resources. In full, what each holds and has
 // reached is looked at as far as there is time.
 func seen(ctx context.Context, opened backend.Backend, which selection, full bool) (found []*v1alpha1.Bottle, missing []string, err error) {
-	list, err := opened.ListActive(ctx)
+	look := opened.ListActive
+	if full {
+		look = func(ctx context.Context) ([]backend.Status, error) {
+			return examined(ctx, opened, func(phase backend.Phase) bool { return keptBottle(phase) || runningBottle(phase) })
+		}
+	}
+	list, err := look(ctx)
 	if err != nil {
 		return nil, nil, err
-	}
-	if full {
-		within, cancel := context.WithTimeout(ctx, examineTime)
-		defer cancel()
-		examine(within, list, func(phase backend.Phase) bool { return keptBottle(phase) || runningBottle(phase) })
 	}
 	found, missing, err = which.of(resources.Views(list))
 	if err != nil || !full {

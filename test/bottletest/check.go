@@ -65,7 +65,7 @@ func (u *User) NothingLeft(t testing.TB, after string) {
 func (u *User) Left() string {
 	// Layers are images' and stay, when a start has unpacked them.
 	lines := slices.DeleteFunc(u.before.Diff(u.Daemon.Ledger(u.TB, u.RunRoot)), func(line string) bool {
-		return strings.Contains(line, "snapshot "+Namespace+"/sha256:")
+		return strings.Contains(line, "snapshot "+Namespace) && strings.Contains(line, "/sha256:")
 	})
 	directories, _ := filepath.Glob(filepath.Join(u.RunRoot, "*", "bottles", "*"))
 	lines = append(lines, directories...)

@@ -29,14 +29,25 @@ type Screen struct {
 // OnTerminal starts the program on a PTY of 100 by 30.
 func (u *User) OnTerminal(args ...string) *Screen {
 	u.Helper()
-	return u.OnTypedTerminal("", args...)
+	return u.onTerminal(u.Command(args...), "")
 }
 
 // OnTypedTerminal is OnTerminal for a terminal into which somebody has typed before the
 // program begins.
 func (u *User) OnTypedTerminal(typed string, args ...string) *Screen {
 	u.Helper()
-	s := &Screen{User: u, Process: u.Command(args...), copied: make(chan struct{})}
+	return u.onTerminal(u.Command(args...), typed)
+}
+
+// CommandOnTerminal is OnTerminal for a command that was changed.
+func (u *User) CommandOnTerminal(command *exec.Cmd) *Screen {
+	u.Helper()
+	return u.onTerminal(command, "")
+}
+
+func (u *User) onTerminal(command *exec.Cmd, typed string) *Screen {
+	u.Helper()
+	s := &Screen{User: u, Process: command, copied: make(chan struct{})}
 	master, terminal, err := pty.Open()
 	if err != nil {
 		u.Fatal(err)
@@ -50,7 +61,10 @@ func (u *User) OnTypedTerminal(typed string, args ...string) *Screen {
 		s.Types(typed)
 	}
 	s.Process.Stdin, s.Process.Stdout, s.Process.Stderr = terminal, terminal, terminal
-	s.Process.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if s.Process.SysProcAttr == nil {
+		s.Process.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	s.Process.SysProcAttr.Setsid, s.Process.SysProcAttr.Setctty = true, true
 	if err := s.Process.Start(); err != nil {
 		u.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package containerd
+package supervise
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 func TestWhatIsTypedGoesToTheSessionOfTheTime(t *testing.T) {
 	typed, keyboard := io.Pipe()
+	defer func() { _ = typed.Close() }() // whoever still types is let go
 	in := newInput(t.Context(), typed)
 	buffer := make([]byte, 16)
 

@@ -1,4 +1,4 @@
-package containerd
+package supervise
 
 import (
 	"context"
@@ -7,17 +7,33 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/neck"
-	"github.com/claude-bottle/claude-bottle/supervise"
 	"golang.org/x/sys/unix"
 )
 
-// runSession runs a command in a bottle, on the terminal.
-func runSession(ctx context.Context, supervisor *supervise.Client, request *neck.SessionRequest, terminal backend.Terminal) (neck.ExitStatus, error) {
+// Run runs a command in the bottle, on the terminal.
+func (c *Client) Run(ctx context.Context, request *neck.SessionRequest, terminal backend.Terminal) (neck.ExitStatus, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ends, size := sessionIO(ctx, terminal)
 	request.Size = size
-	return supervisor.Session(ctx, request, ends)
+	return c.Session(ctx, request, ends)
+}
+
+// RunClaude runs claude. On a terminal its session could go on without this client, and be
+// attached to by others; without one it ends with it.
+func (c *Client) RunClaude(ctx context.Context, request *neck.SessionRequest, terminal backend.Terminal) (neck.ExitStatus, error) {
+	if !request.TTY {
+		return c.Run(ctx, request, terminal)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ends, size := sessionIO(ctx, terminal)
+	request.Size = size
+	if err := c.Begin(ctx, request); err != nil {
+		return neck.ExitStatus{}, err
+	}
+	// As ever, claude waits for the terminal that it was started on.
+	return c.Attach(ctx, neck.AttachRequest{Lossless: true}, ends)
 }
 
 // sessionIO is a terminal as the neck knows it, and its size now. It is relayed until

@@ -1,0 +1,53 @@
+package remote
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/neck"
+	"github.com/claude-bottle/claude-bottle/work"
+	"github.com/containerd/errdefs"
+)
+
+func (c *connection) remove(ctx context.Context, body json.RawMessage, stream neck.Stream) error {
+	var asked removal
+	if err := decode(body, &asked); err != nil {
+		return err
+	}
+	unsaved, err := c.removeKept(ctx, asked)
+	if err != nil {
+		return err
+	}
+	unsaved.Workspace = ""
+	return say(stream, unsaved)
+}
+
+func (c *connection) removeKept(ctx context.Context, asked removal) (backend.Unsaved, error) {
+	kept, release, err := c.take(ctx, asked.Name)
+	if err != nil {
+		return backend.Unsaved{}, err
+	}
+	defer release()
+	if !asked.Discard {
+		unsaved, err := work.Unsaved(ctx, kept)
+		if err != nil || unsaved.Any() {
+			return unsaved, err
+		}
+	}
+	return backend.Unsaved{}, c.user.backend.Remove(ctx, kept)
+}
+
+// take finds a kept bottle, and keeps everybody else off it.
+func (c *connection) take(ctx context.Context, name string) (*backend.Work, func(), error) {
+	kept, err := c.user.backend.Find(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if kept.Running {
+		return nil, nil, fmt.Errorf("bottle %s runs: end it first: %w", kept.ID.Name, errdefs.ErrConflict)
+	}
+	release, err := c.user.backend.Take(ctx, kept)
+	return kept, release, err
+}

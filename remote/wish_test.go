@@ -1,0 +1,221 @@
+package remote
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/provision"
+	"github.com/containerd/errdefs"
+)
+
+// wished is a wish with something of everything that a user can write.
+func wished(t testing.TB) (backend.Spec, provision.Provisions) {
+	t.Helper()
+	values := map[string]string{"ANTHROPIC_API_KEY": "sk-secret-key", "TERM": "xterm", "HTTPS_PROXY": "http://proxy", "SECRET": "secret-value"}
+	spec := backend.Spec{
+		Manifest: &backend.Manifest{
+			Agent: backend.AgentFile{Name: "genie", Model: "opus", Prompt: "secret-prompt", Skills: []string{"lamp"}},
+			Bottle: backend.BottleFile{
+				Name: "default", Extends: "base", Projects: []string{"/home/aladdin/secret-project"}, Image: "docker.io/library/lamp:1", Runtime: backend.RuntimeGVisor,
+				Env:         map[string]string{"LITERAL": "secret-literal", "FORWARDED": "${SECRET}", "ASKED": "?say it"},
+				Egress:      backend.Egress{Allow: []string{"example.com"}},
+				Credentials: []backend.CredentialEntry{{Name: "forge", Upstream: "https://forge.example", Secret: "command:/bin/cat secret-file"}},
+				SSH:         []backend.SSHEntry{{Host: "forge", IdentityFile: "~/.ssh/secret-key", Copy: true}},
+				Resources:   backend.Resources{Memory: "1Gi"},
+			},
+			Files: []backend.ManifestFile{{Kind: "agent", Path: "/home/aladdin/secret-agent.md"}},
+		},
+		Home: "/home/aladdin/secret-home", Cwd: "/home/aladdin/secret-cwd", CopyCwd: true,
+		Limits: backend.Limits{MemoryBytes: 1 << 30, CPUMillis: 1000, Processes: 64, OpenFiles: 1024, TmpBytes: 1 << 20},
+		Lookup: func(name string) (string, bool) { value, ok := values[name]; return value, ok },
+	}
+	things := provision.Provisions{
+		Inputs: []backend.Input{backend.NewInput(backend.Input{Kind: backend.InputPrompt, Name: "system prompt", From: "/secret-prompt", Place: backend.PlaceClaude, PromptPath: provision.PromptPath}, []byte("secret-prompt"))},
+		SSH:    []backend.PlanSSH{backend.NewPlanSSH(backend.PlanSSH{Host: "forge", From: "/home/aladdin/.ssh/secret-key", Fingerprint: "SHA256:x", Copied: true}, []byte("secret-key"))},
+	}
+	return spec, things
+}
+
+func TestAWishNamesNothingOfTheHost(t *testing.T) {
+	spec, things := wished(t)
+	body, err := json.Marshal(newWish(spec, things))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(body), "secret-") || strings.Contains(string(body), "aladdin") || strings.Contains(string(body), "proxy") {
+		t.Errorf("the wish says %s", body)
+	}
+	wish, err := DecodeWish(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wish.Env["FORWARDED"] != "${SECRET}" || wish.Env["LITERAL"] != "" || len(wish.Credentials) != 1 || wish.Bottle.Egress.Allow[0] != "example.com" {
+		t.Errorf("the wish is %+v", wish)
+	}
+}
+
+func TestAHostileWishIsRefused(t *testing.T) {
+	for name, change := range map[string]func(*Wish){
+		"key by path":          func(w *Wish) { w.Bottle.SSH[0].IdentityFile = "/root/.ssh/id_ed25519" },
+		"secret from a file":   func(w *Wish) { w.Bottle.Credentials[0].Secret = "file:/etc/shadow" },
+		"secret of a command":  func(w *Wish) { w.Bottle.Credentials[0].Secret = "command:/bin/sh -c id" },
+		"secret of a keyring":  func(w *Wish) { w.Bottle.Credentials[0].Secret = "keyring:root" },
+		"secret of our env":    func(w *Wish) { w.Bottle.Credentials[0].Secret = "env:HOME" },
+		"input by path":        func(w *Wish) { w.Inputs[0].From = "/etc/shadow" },
+		"input nowhere":        func(w *Wish) { w.Inputs[0].Place = "../../etc" },
+		"input of no kind":     func(w *Wish) { w.Inputs[0].Kind = "device" },
+		"prompt elsewhere":     func(w *Wish) { w.Inputs[0].PromptPath = "/etc/shadow" },
+		"projects":             func(w *Wish) { w.Bottle.Projects = []string{"/"} },
+		"extends":              func(w *Wish) { w.Bottle.Extends = "../root" },
+		"resources":            func(w *Wish) { w.Bottle.Resources.Memory = "1Ti" },
+		"name that climbs":     func(w *Wish) { w.Name = "../x" },
+		"agent that climbs":    func(w *Wish) { w.Agent = "a/b" },
+		"bottle that climbs":   func(w *Wish) { w.Bottle.Name = ".." },
+		"option for a model":   func(w *Wish) { w.Model = "--settings" },
+		"runtime of its own":   func(w *Wish) { w.Runtime = "/tmp/runc" },
+		"no memory":            func(w *Wish) { w.Limits.MemoryBytes = 0 },
+		"negative processes":   func(w *Wish) { w.Limits.Processes = -1 },
+		"overflow":             func(w *Wish) { w.Limits.MemoryBytes = 1 << 62 },
+		"literal":              func(w *Wish) { w.Env["LITERAL"] = "value" },
+		"variable of ours":     func(w *Wish) { w.Variables["HTTPS_PROXY"] = "http://evil" },
+		"credential of a kind": func(w *Wish) { w.Credentials = []backend.CredentialKind{"root"} },
+		"zero byte":            func(w *Wish) { w.ClaudeArgs = []string{"a\x00b"} },
+		"long arguments":       func(w *Wish) { w.ClaudeArgs = []string{strings.Repeat("a", maxArguments)} },
+		"resource":             func(w *Wish) { w.Declaration = &backend.Declaration{Object: json.RawMessage(`{"spec":{}}`)} },
+		"life before birth":    func(w *Wish) { w.Declaration = &backend.Declaration{Life: backend.Life{IdleTimeoutSeconds: -1}} },
+		"restart":              func(w *Wish) { w.Declaration = &backend.Declaration{Life: backend.Life{Restart: "Sometimes"}} },
+		"many inputs":          func(w *Wish) { w.Inputs = make([]backend.Input, maxList+1) },
+	} {
+		wish := newWish(wished(t))
+		change(&wish)
+		body, err := json.Marshal(wish)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := DecodeWish(body); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, body := range []string{"", "[]", `{"namespace": "k8s.io"}`, `{"agent": "genie"} {}`, `{"workspace": {"path": "/"}}`} {
+		if _, err := DecodeWish([]byte(body)); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+}
+
+func TestAPlanThatReachesTheHostIsNotLaunched(t *testing.T) {
+	if err := reachesNothing(&backend.Plan{Inputs: []backend.Input{{Name: "x"}}, SSH: []backend.PlanSSH{{Host: "x"}}, Routes: []backend.PlanRoute{{Name: "x", Source: ofClient}}}); err != nil {
+		t.Error(err)
+	}
+	for name, plan := range map[string]backend.Plan{
+		"working directory": {Workspace: &backend.WorkTree{Path: "/"}},
+		"manifest files":    {Files: []backend.ManifestFile{{Path: "/etc/shadow"}}},
+		"path of":           {Inputs: []backend.Input{{Name: "x", From: "/etc/shadow"}}},
+		"SSH key":           {SSH: []backend.PlanSSH{{Host: "x", From: "/root/.ssh/id"}}},
+		"an SSH key":        {SSH: []backend.PlanSSH{backend.NewPlanSSH(backend.PlanSSH{Host: "x"}, []byte("key"))}},
+		"source of":         {Routes: []backend.PlanRoute{{Name: "x", Source: "command:/bin/id"}}},
+		"resource":          {Declaration: &backend.Declaration{Object: json.RawMessage("{}")}},
+	} {
+		if err := reachesNothing(&plan); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestWhatIsForRootIsRefused(t *testing.T) {
+	quota := backend.Quota{Runtimes: []string{"gvisor"}}
+	for name, change := range map[string]func(*Wish){
+		"--allow-vulnerable-runc": func(w *Wish) { w.AllowVulnerableRunc = true },
+		"debug":                   func(w *Wish) { w.Bottle.Debug = true },
+		"users.NAME.runtimes":     func(w *Wish) { w.Runtime = backend.RuntimeRunc },
+		"runc":                    func(w *Wish) { w.Bottle.Runtime = backend.RuntimeRunc },
+	} {
+		wish := newWish(wished(t))
+		change(&wish)
+		_, _, err := wish.spec(backend.HostFile{}, quota)
+		if !errdefs.IsPermissionDenied(err) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	wish := newWish(wished(t))
+	spec, things, err := wish.spec(backend.HostFile{RequireRuntime: backend.RuntimeGVisor}, quota)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !spec.NoPull || spec.CopyCwd || spec.Cwd != "" || spec.Home != "" || spec.Manifest.Host.RequireRuntime != backend.RuntimeGVisor {
+		t.Errorf("the spec is %+v", spec)
+	}
+	if len(things.SSH) != 1 || things.SSH[0].From != "" || things.Workspace != nil {
+		t.Errorf("what goes in is %+v", things)
+	}
+	if value, ok := spec.Lookup("ANTHROPIC_API_KEY"); !ok || value != "set" {
+		t.Errorf("the credential is %q", value)
+	}
+	if _, ok := spec.Lookup("HOME"); ok {
+		t.Error("a variable of this process is looked up")
+	}
+}
+
+func TestTheSumOfAUsersBottlesIsBounded(t *testing.T) {
+	quota := backend.Quota{Bottles: 2, Limits: backend.Limits{MemoryBytes: 8 << 30, CPUMillis: 4000, Processes: 2048}}
+	fits := backend.Limits{MemoryBytes: 8 << 30, CPUMillis: 4000, Processes: 2048}
+	if err := within(quota, 2, fits); err != nil {
+		t.Error(err)
+	}
+	for name, row := range map[string]struct {
+		bottles int64
+		sum     backend.Limits
+	}{
+		"users.NAME.bottles":   {3, fits},
+		"users.NAME.memory":    {2, backend.Limits{MemoryBytes: 8<<30 + 1}},
+		"users.NAME.cpus":      {2, backend.Limits{CPUMillis: 4001}},
+		"users.NAME.processes": {2, backend.Limits{Processes: 2049}},
+	} {
+		err := within(quota, row.bottles, row.sum)
+		if !errdefs.IsResourceExhausted(err) || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), hostFile) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// FuzzWish: whatever a client sends, it is refused or it is a wish that names nothing of the
+// host, and that can be planned.
+func FuzzWish(f *testing.F) {
+	body, err := json.Marshal(newWish(wished(f)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(body)
+	f.Add([]byte(`{"agent":"a","bottle":{"name":"b"},"limits":{}}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		wish, err := DecodeWish(body)
+		if err != nil {
+			return
+		}
+		spec, things, err := wish.spec(backend.HostFile{}, backend.Quota{Runtimes: []string{"gvisor"}})
+		if err != nil {
+			return
+		}
+		if spec.CopyCwd || spec.Resume != nil || !spec.NoPull {
+			t.Fatalf("the spec is %+v", spec)
+		}
+		plan := backend.Plan{Inputs: things.Inputs, SSH: things.SSH, Workspace: things.Workspace, Declaration: spec.Declaration}
+		for range spec.Manifest.Bottle.Credentials {
+			plan.Routes = append(plan.Routes, backend.PlanRoute{Source: ofClient})
+		}
+		for _, entry := range spec.Manifest.Bottle.Credentials {
+			if entry.Secret != ofClient {
+				t.Fatalf("a secret comes from %q", entry.Secret)
+			}
+		}
+		if err := reachesNothing(&plan); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := provision.Environment(spec, backend.CredentialNone); err != nil && !errdefs.IsInvalidArgument(err) {
+			t.Fatal(err)
+		}
+	})
+}
