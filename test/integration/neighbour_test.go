@@ -15,16 +15,24 @@ import (
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 )
 
+// veiledWord is a word that nobody knows, and how the attack is told of it: that is not
+// what it finds.
+func veiledWord(prefix string) (word, hidden string) {
+	word = prefix + rand.Text()
+	veiled := []byte(word)
+	for i := range veiled {
+		veiled[i] ^= 0x5a
+	}
+	return word, hex.EncodeToString(veiled)
+}
+
 // TestT12_ABottleSeesNothingOfItsNeighbour: one leaves a word in files, arguments, memory
 // and queues of System V and behind an abstract socket. Whoever is inside finds it in each
 // of these places, and the bottle beside it in none.
 func TestT12_ABottleSeesNothingOfItsNeighbour(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
-		word := []byte("word-" + rand.Text())
-		for i := range word {
-			word[i] ^= 0x5a // that it is told of the word is not what it finds
-		}
-		what := fmt.Sprintf("%s %d", hex.EncodeToString(word), 1+mathrand.IntN(math.MaxInt32-1))
+		_, hidden := veiledWord("word-")
+		what := fmt.Sprintf("%s %d", hidden, 1+mathrand.IntN(math.MaxInt32-1))
 		program(t, u)
 		does(u, "./attack dwell "+what)
 		s := start(t, u, runtime, "neighbour")
