@@ -10,6 +10,7 @@ const (
 	ReasonLost      = "Lost"      // the bottle went away under claude
 	ReasonDeadline  = "DeadlineExceeded"
 	ReasonIdle      = "IdleTimeout"
+	ReasonEvicted   = "Evicted" // it had taken so much of the disk that the host was short of it
 )
 
 // Outcome is how it went with the claude of a detached bottle. It lies in the state

@@ -35,6 +35,8 @@ type Report struct {
 	Refused []RefusedCredential `json:"refused,omitempty"`
 	Leaks   []Leak              `json:"leaks,omitempty"`
 	Denials Denials             `json:"denials"`
+	// Evicted is why the bottle was ended to spare the host; "" when it wasn't.
+	Evicted string `json:"evicted,omitempty"`
 }
 
 // Reporter is a Bottle that can tell what became of its requests.

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -33,6 +34,24 @@ func (c *Client) PrepareSnapshot(ctx context.Context, key string, image Image, u
 		return c.failed(ctx, "prepare snapshot "+key, err)
 	}
 	return nil
+}
+
+// Layer is the directory of the host that takes what is written to a snapshot.
+func (c *Client) Layer(ctx context.Context, key string) (string, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	mounts, err := c.client.SnapshotService(snapshotter).Mounts(ctx, key)
+	if err != nil {
+		return "", c.failed(ctx, "look at snapshot "+key, err)
+	}
+	for _, mount := range mounts {
+		for _, option := range mount.Options {
+			if dir, ok := strings.CutPrefix(option, "upperdir="); ok {
+				return dir, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("snapshot %s is no overlay: %w", key, errdefs.ErrNotImplemented)
 }
 
 // RemoveSnapshot removes it. One that is gone is fine.

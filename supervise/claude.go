@@ -42,8 +42,9 @@ type claude struct {
 	begun    bool
 	running  bool
 	detached bool
-	// ending is why the bottle is to end, before claude has; "" is by itself.
-	ending string
+	// ending is why the bottle is to end, before claude has; "" is by itself. why says
+	// more of it.
+	ending, why string
 	// request is what it is started with.
 	request neck.SessionRequest
 	session backend.Session
@@ -194,7 +195,7 @@ func (s *supervisor) settle(ctx context.Context) {
 	if c.outcome == nil {
 		c.outcome = &backend.Outcome{
 			Started: c.session.Started, Finished: time.Now().UTC(),
-			ExitCode: lostCode, Reason: cmp.Or(c.ending, backend.ReasonLost), Restarts: c.session.Restarts,
+			ExitCode: lostCode, Reason: cmp.Or(c.ending, backend.ReasonLost), Message: c.why, Restarts: c.session.Restarts,
 		}
 		if last := c.session.Last; last != nil && !c.running { // it was to be started again
 			c.outcome.ExitCode = last.ExitCode

@@ -41,12 +41,20 @@ func (n *notes) leaked(route, what string, blocked bool) {
 	}
 }
 
+// evicted notes why the bottle is ended to spare the host.
+func (g *gate) evicted(why string) {
+	g.notes.mu.Lock()
+	defer g.notes.mu.Unlock()
+	g.notes.report.Evicted = why
+}
+
 // report is what there is to say so far.
 func (g *gate) report() backend.Report {
 	g.notes.mu.Lock()
 	defer g.notes.mu.Unlock()
 	return backend.Report{
 		Refused: slices.Clone(g.notes.report.Refused), Leaks: slices.Clone(g.notes.report.Leaks), Denials: g.denials.Sum(),
+		Evicted: g.notes.report.Evicted,
 	}
 }
 

@@ -44,6 +44,7 @@ type supervisor struct {
 	// answers are those that clients are to get though the bottle goes.
 	answers answers
 
+	left   chan struct{} // closed when its launcher has left
 	wanted chan struct{} // closed when the bottle is to go
 	once   sync.Once
 	gone   chan struct{} // closed when it is gone
@@ -59,11 +60,11 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 	}
 	s := &supervisor{
 		config: config, claude: newClaude(config.Again), again: newAgainNotes(config), idle: newIdle(),
-		wanted: make(chan struct{}), gone: make(chan struct{}),
+		left: make(chan struct{}), wanted: make(chan struct{}), gone: make(chan struct{}),
 	}
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
-	served, err := s.serve(serving, inherited.Launcher)
+	served, err := s.serve(serving, inherited.Launcher, sandbox)
 	if err != nil {
 		// Nobody can reach the bottle. Its launcher is still at work on it,
 		// rolls it back, and finds the reason in the log.
@@ -81,9 +82,23 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 	}
 	downErr := sandbox.Down(down, config.Discard)
 	close(s.gone)
+	s.awaitLauncher()
 	stop()
 	awaitServed(ctx, served)
 	return downErr
+}
+
+// awaitLauncher waits for who is to hear why its bottle was ended, bounded.
+func (s *supervisor) awaitLauncher() {
+	if s.policy.report().Evicted == "" {
+		return
+	}
+	timer := time.NewTimer(servedTimeout)
+	defer timer.Stop()
+	select {
+	case <-s.left:
+	case <-timer.C:
+	}
 }
 
 // awaitServed waits for the streams, so that their last words are logged; the
@@ -146,7 +161,7 @@ func Harden() error {
 
 // serve opens the neck and the control socket. The returned function waits for
 // everything that it started, once ctx has ended.
-func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(), err error) {
+func (s *supervisor) serve(ctx context.Context, launcher net.Conn, sandbox Sandbox) (wait func(), err error) {
 	if s.policy, err = newGate(s.config); err != nil {
 		return nil, err
 	}
@@ -175,6 +190,7 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 	streams.Go(func() { s.prove(ctx) })
 	streams.Go(func() { s.keepClaude(ctx) })
 	streams.Go(func() { s.limitLife(ctx) })
+	streams.Go(func() { s.watchDisk(ctx, sandbox) })
 	if reason := s.config.Again.ending(); reason != "" {
 		streams.Go(func() { s.finish(ctx, reason) })
 	}
@@ -182,6 +198,7 @@ func (s *supervisor) serve(ctx context.Context, launcher net.Conn) (wait func(),
 	group.Go(func() { s.policy.routes.keepFresh(ctx) })
 	group.Go(func() {
 		s.serveClient(clients, launcher)
+		close(s.left)
 		if !s.claude.isDetached() {
 			s.end()
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/log"
 )
 
@@ -15,6 +16,8 @@ type Sandbox struct {
 	id      backend.ID
 	options Options
 }
+
+var _ supervise.Layered = (*Sandbox)(nil)
 
 // NewSandbox returns the bottle with this id on the daemon of options. It
 // connects when it has something to do.
@@ -38,6 +41,16 @@ func (s *Sandbox) Down(ctx context.Context, discard bool) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// Layer implements supervise.Layered.
+func (s *Sandbox) Layer(ctx context.Context) (string, error) {
+	opened, err := New(ctx, s.options)
+	if err != nil {
+		return "", fmt.Errorf("reach containerd: %w", err)
+	}
+	defer func() { _ = opened.Close() }()
+	return opened.client.Layer(ctx, s.id.String())
 }
 
 func (s *Sandbox) down(ctx context.Context, discard bool) error {

@@ -27,6 +27,9 @@ func (a *application) printReport(ctx context.Context, bottle backend.Bottle, pl
 		log.G(ctx).WithError(err).Debug("ask for report") // the bottle may be gone
 		return
 	}
+	if report.Evicted != "" {
+		_, _ = fmt.Fprintf(a.err, "claude-bottle: ended: %s\n", backend.Printable(report.Evicted))
+	}
 	for _, leak := range report.Leaks {
 		what := "was sent"
 		if leak.Blocked {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"time"
 )
 
 // forks starts processes until no more can be.
@@ -48,6 +50,27 @@ func fill(directories []string) {
 		report("fill "+directory, err)
 		fmt.Println("filled", directory, written>>20, "MiB")
 	}
+}
+
+// trickle writes so many files of a MiB into a directory, one after the other, and then
+// waits for its end. Arguments: DIRECTORY COUNT.
+func trickle(args []string) {
+	if len(args) != 2 {
+		report("trickle", fmt.Errorf("a directory and a number are wanted"))
+		return
+	}
+	count, _ := strconv.Atoi(args[1])
+	report("work", os.WriteFile("work", []byte("work\n"), 0o600))
+	block := make([]byte, 1<<20)
+	for i := range count {
+		if err := os.WriteFile(filepath.Join(args[0], strconv.Itoa(i)), block, 0o600); err != nil {
+			report("trickle", err)
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	fmt.Println("all is written")
+	wait(nil)
 }
 
 // memory takes memory until something ends it.

@@ -16,6 +16,7 @@ func main() {
 		"calls": calls, "compat": compat, "files": files, "dials": dials, "identity": identity, "forks": forks, "fill": fill, "memory": memory,
 		"environment": environment, "reach": reach, "hold": hold, "listen": listen, "types": types, "descriptors": descriptors, "flood": flood, "fence": fence, "secrets": secrets,
 		"swaps": swaps, "special": special, "deep": deep, "many": many, "system": system,
+		"trickle": trickle, "dwell": dwell, "visit": visit, "wait": wait,
 	}
 	if len(os.Args) < 2 || attacks[os.Args[1]] == nil {
 		var names []string

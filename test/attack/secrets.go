@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"os"
@@ -20,13 +19,10 @@ func secrets(args []string) {
 	wanted := map[string]string{}
 	for _, arg := range args {
 		name, text, _ := strings.Cut(arg, "=")
-		data, err := hex.DecodeString(text)
+		data, err := unveiled(text)
 		if err != nil {
 			report("secret "+name, err)
 			return
-		}
-		for i := range data {
-			data[i] ^= veil
 		}
 		wanted[name] = string(data)
 	}

@@ -12,7 +12,7 @@ import (
 func (u *User) Backend(t testing.TB) *containerd.Backend {
 	t.Helper()
 	opened, err := containerd.New(t.Context(), containerd.Options{
-		Address: u.Daemon.Address, Root: u.Root, RunRoot: u.RunRoot,
+		Address: u.Address, Root: u.Root, RunRoot: u.RunRoot,
 		Init: filepath.Join(filepath.Dir(u.Binary), "bottle-init"), Executable: u.Binary, Libexec: u.Daemon.Libexec,
 	})
 	if err != nil {

@@ -51,6 +51,8 @@ type User struct {
 	testing.TB
 	Daemon *containerdtest.Daemon
 	API    *anthropic.Server
+	// Address is the socket at which the program looks for the daemon.
+	Address string
 	// Binary is the program; Home, Cwd, Root and RunRoot are its user's.
 	Binary, Home, Cwd, Root, RunRoot string
 
@@ -69,7 +71,7 @@ func New(t testing.TB, options Options) *User {
 	binary := filepath.Join(filepath.Dir(options.Daemon.Libexec), "bin", "claude-bottle")
 	dir := t.TempDir()
 	u := &User{
-		TB: t, Daemon: options.Daemon, Binary: binary,
+		TB: t, Daemon: options.Daemon, Address: options.Daemon.Address, Binary: binary,
 		Home: filepath.Join(dir, "home"), Cwd: filepath.Join(dir, "project"),
 		Root: filepath.Join(dir, "lib"), RunRoot: runDirectory(t),
 	}
@@ -123,7 +125,7 @@ func (u *User) Write(path, text string) {
 
 // Command is the program with the user's roots before the verb.
 func (u *User) Command(args ...string) *exec.Cmd {
-	full := append([]string{"--address", u.Daemon.Address, "--root", u.Root, "--run-root", u.RunRoot}, args...)
+	full := append([]string{"--address", u.Address, "--root", u.Root, "--run-root", u.RunRoot}, args...)
 	command := exec.Command(u.Binary, full...) //nolint:noctx // ended by the test itself, by signals that it chooses
 	command.Dir = u.Cwd
 	command.Env = []string{

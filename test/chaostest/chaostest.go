@@ -1,8 +1,8 @@
 // Package chaostest kills, stops and restarts what takes part in a bottle: at random
 // moments and at each step of a start, of a detached life, of what its user does with it,
 // and of cleanups. After each strike one cleanup has to leave nothing (I1), and work that
-// was there has to be there still (I2). It is run short by `make integration` and long by
-// `make chaos`. No program imports it.
+// was there has to be there still (I2). Calls does the same at each call to containerd. It
+// is run short by `make integration` and long by `make chaos`. No program imports it.
 package chaostest
 
 import (

@@ -64,6 +64,12 @@ func Run(t *testing.T, harness Harness) {
 			"what isn't there or has ended can't be opened": testOpen,
 		})
 	}
+	if _, ok := machine.(backend.Watcher); ok {
+		tests["who listens hears what may have happened"] = testWatch
+	}
+	if _, ok := machine.(backend.Historian); ok {
+		tests["what has happened to a bottle is known"] = testHistory
+	}
 	if _, ok := machine.(backend.Declarer); ok {
 		tests["what is declared of a bottle changes in order"] = testDeclare
 	}
@@ -211,7 +217,7 @@ func (s *suite) empty(t testing.TB) {
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(4 * time.Minute); !condition(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
 		}

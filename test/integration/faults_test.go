@@ -79,23 +79,7 @@ func TestF12_F15_F34_WhatIsDoneToABottleBehindItsBack(t *testing.T) {
 			bottletest.Contains(t, u.Run("start", "tester", "--yes").Want(t, 3).Stderr, "cleanup", "--name")
 		},
 		"F34 rm -rf of the run directory": func(t *testing.T, u *bottletest.User) { empty(t, u.RunRoot) },
-		"F15 a reboot": func(t *testing.T, u *bottletest.User) {
-			shims, inside := ofBottle(u)
-			if err := u.Daemon.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			for _, pids := range [][]int{u.Supervisors(), shims, inside} {
-				for _, pid := range pids {
-					_ = syscall.Kill(pid, syscall.SIGKILL)
-				}
-			}
-			bottletest.Eventually(t, "all have ended", func() bool { return len(u.Daemon.Servants(u.RunRoot)) == 0 })
-			empty(t, u.RunRoot)
-			empty(t, u.Daemon.State)
-			if err := u.Daemon.Up(); err != nil {
-				t.Fatal(err)
-			}
-		},
+		"F15 a reboot":                    reboots,
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
@@ -106,6 +90,69 @@ func TestF12_F15_F34_WhatIsDoneToABottleBehindItsBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// reboots ends all that runs, and empties what is in memory.
+func reboots(t *testing.T, u *bottletest.User) {
+	t.Helper()
+	shims, inside := ofBottle(u)
+	if err := u.Daemon.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for _, pids := range [][]int{u.Controllers(), u.Supervisors(), shims, inside} {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	bottletest.Eventually(t, "all have ended", func() bool {
+		return len(u.Daemon.Servants(u.RunRoot))+len(u.Supervisors())+len(u.Controllers()) == 0
+	})
+	empty(t, u.RunRoot)
+	empty(t, u.Daemon.State)
+	if err := u.Daemon.Up(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestF15_ARebootEndsABottleWhateverWasDeclared: what it needs again lay in memory alone.
+// The controller that the machine starts takes it down to its work, and a resume brings its
+// secrets and goes on.
+func TestF15_ARebootEndsABottleWhateverWasDeclared(t *testing.T) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
+		word, _ := veiledWord("secret-")
+		does(u, `echo $WISH >> /workspace/work; while :; do sleep 0.1; done`)
+		manifest := filepath.Join(u.Home, ".claude-bottle/bottles/default.md")
+		u.Write("home/.claude-bottle/bottles/default.md", strings.Replace(contentOf(t, manifest), "env:\n", "env:\n  WISH: \"${WISH}\"\n", 1))
+		with := func(args ...string) bottletest.Result {
+			command := u.Command(args...)
+			command.Env = append(command.Env, "WISH="+word)
+			return u.RunCommand(command)
+		}
+		works := func(times int) {
+			t.Helper()
+			bottletest.Eventually(t, "claude has made something", func() bool {
+				files := workspaces(t, u, "tester", "work")
+				return len(files) == 1 && strings.Count(contentOf(t, files[0]), word) == times
+			})
+		}
+		with("start", "tester", "--yes", "--quiet", "--detach", "--restart", "always", "--runtime", runtime, "--", "-p", "x").Want(t, 0)
+		works(1)
+		reboots(t, u)
+		watches := controls(t, u, "watch over bottles")
+		bottletest.Eventually(t, "its work is kept", func() bool {
+			now := list(t, u)
+			return len(now) == 1 && now[0].Phase == string(backend.PhaseKept)
+		})
+		if kept := list(t, u)[0]; kept.Outcome == nil || kept.Outcome.Reason != backend.ReasonLost || kept.Declaration == nil {
+			t.Errorf("it is %+v", kept)
+		}
+		u.Run("resume", "tester", "--yes", "--detach").Want(t, 125) // its secrets are nowhere
+		with("resume", "tester", "--yes", "--quiet", "--detach").Want(t, 0)
+		works(2)
+		u.Run("stop", "tester").Want(t, 0)
+		watches.ends(t)
+		u.Run("rm", "tester", "--discard").Want(t, 0)
+	})
 }
 
 // TestF34_ABottleWhoseRecordIsRemovedIsTakenDownByTheController: the wish for it is gone.

@@ -11,11 +11,12 @@ import (
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 )
 
-// TestF16_StateIsOnTheDiskBeforeItCounts reads off the system calls of a start and of
+// TestF16_F19_StateIsOnTheDiskBeforeItCounts reads off the system calls of a start and of
 // the supervisor that ends it: a file of the state is synced before it gets its name,
 // and its directory after; the work is synced before the run directory, by which the
-// bottle would be found and taken down again, begins to go.
-func TestF16_StateIsOnTheDiskBeforeItCounts(t *testing.T) {
+// bottle would be found and taken down again, begins to go. The disk is a slow one, and
+// nobody loses patience.
+func TestF16_F19_StateIsOnTheDiskBeforeItCounts(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		t.Fatal("strace is not installed: hack/setup.sh disk")
@@ -27,9 +28,11 @@ func TestF16_StateIsOnTheDiskBeforeItCounts(t *testing.T) {
 	u.Run("rm", "tester", "--discard").Want(t, 0)
 	trace := filepath.Join(t.TempDir(), "trace")
 	command := u.Command("start", "tester", "--yes", "--quiet", "--runtime", "runc")
-	command.Args = append([]string{strace, "-f", "-y", "-o", trace, "-e", "trace=fsync,syncfs,rename,renameat,renameat2,unlinkat", "-e", "signal=none"}, command.Args...)
+	command.Args = append([]string{strace, "-f", "-y", "-o", trace, "-e", "trace=fsync,syncfs,rename,renameat,renameat2,unlinkat", "-e", "signal=none", "-e", "inject=fsync,syncfs:delay_enter=300000"}, command.Args...)
 	command.Path = strace
-	u.RunCommand(command).Want(t, 0)
+	if r := u.RunCommand(command).Want(t, 0); r.Stderr != "" && !strings.HasPrefix(r.Stderr, "claude-bottle: unsaved, kept as ") {
+		t.Errorf("it says:\n%s", r.Stderr)
+	}
 	idle(t, u)
 	state := only(t, u.Root, "tester")
 	data, err := os.ReadFile(trace)

@@ -38,6 +38,7 @@ type bottle struct {
 	ready, dead, detached bool
 	outcome               *backend.Outcome
 	declared              *backend.Declaration
+	events                []backend.Event
 
 	mu      sync.Mutex
 	running map[*exec.Cmd]bool

@@ -30,6 +30,8 @@ type Backend struct {
 	mu      sync.Mutex
 	bottles map[string]*bottle // those that have their name
 	kept    []*bottle          // those of which only the work is left
+
+	listeners []*listener
 }
 
 var (
@@ -100,6 +102,7 @@ func (b *Backend) Launch(ctx context.Context, plan *backend.Plan, secrets backen
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	made.ready = true
+	b.tell(plan.Name)
 	return made, nil
 }
 
@@ -137,6 +140,7 @@ func (b *Backend) put(ctx context.Context, one *bottle, discard bool) {
 		return
 	}
 	delete(b.bottles, one.id.Name)
+	defer b.tell(one.id.Handle())
 	unsaved, err := one.Unsaved(ctx)
 	if !discard && (err != nil || unsaved.Any() || one.outcome != nil) {
 		b.kept = append(b.kept, one)
@@ -151,6 +155,7 @@ func (b *Backend) Die(name string) error {
 	one := b.bottles[name]
 	if one != nil {
 		one.dead = true
+		b.tell(name)
 	}
 	b.mu.Unlock()
 	if one == nil {

@@ -45,6 +45,7 @@ func (b *Backend) Declare(_ context.Context, name string, declaration backend.De
 		return fmt.Errorf("it was changed meanwhile, to generation %d: %w", holds.Generation, errdefs.ErrConflict)
 	}
 	found[0].declared = &declaration
+	b.note(found[0], backend.EventNormal, "Configured", fmt.Sprintf("generation %d is declared", declaration.Generation))
 	return nil
 }
 

@@ -175,6 +175,7 @@ func (b *bottle) Detach(ctx context.Context) error {
 	b.backend.mu.Lock()
 	defer b.backend.mu.Unlock()
 	b.detached = true
+	b.backend.note(b, backend.EventNormal, "Started", "claude runs")
 	started := time.Now()
 	ctx = context.WithoutCancel(ctx) // it outlives who detaches
 	go func() {
@@ -190,9 +191,11 @@ func (b *bottle) finish(ctx context.Context, started time.Time, s *session) {
 	b.backend.mu.Lock()
 	if b.outcome == nil {
 		b.outcome = &backend.Outcome{Started: started, Finished: time.Now(), ExitCode: code, Reason: backend.ReasonCompleted}
+		kind := backend.EventNormal
 		if code != 0 {
-			b.outcome.Reason = backend.ReasonError
+			b.outcome.Reason, kind = backend.ReasonError, backend.EventWarning
 		}
+		b.backend.note(b, kind, b.outcome.Reason, fmt.Sprintf("claude ended with code %d", code))
 	}
 	dead := b.dead
 	b.backend.mu.Unlock()
