@@ -17,8 +17,8 @@ SOAK_COUNT ?= 1000
 
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
-# What `make install` puts beside bottle-init.
-RUNTIMES := runc runsc containerd-shim-runc-v2 containerd-shim-runsc-v1
+# What goes beside bottle-init: the engine, its shims and its runtimes.
+RUNTIMES := containerd containerd-shim-runc-v2 runc runsc containerd-shim-runsc-v1
 
 # What reads a bottle's own bytes, and the files of policy: `make test` fuzzes it each time.
 HOSTILE := ^Fuzz(Message|Frames|Listing|Question|Check|Decode|Hello|Requests|Rules|Load|Extract)$$
@@ -46,7 +46,7 @@ $(PROGRAMS:%=bin/%): bin/%:
 	@$(GO_BUILD) -o $@ $($*)
 
 .PHONY: run
-run: ## Set up, start a private containerd if need be, and try an agent in a bottle
+run: ## Set up, start the engine if need be, and try an agent in a bottle
 	@hack/run.sh
 
 .PHONY: test

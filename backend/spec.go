@@ -151,4 +151,7 @@ type Resources struct {
 // bottle. No flag, file or variable weakens it.
 type HostFile struct {
 	RequireRuntime RuntimePolicy `yaml:"requireRuntime,omitempty" json:"requireRuntime,omitempty" jsonschema:"enum=gvisor,enum=runc"`
+	// EngineIdle is how long the bundled engine goes on when nobody uses it, where
+	// --engine-idle does not say so.
+	EngineIdle string `yaml:"engineIdle,omitempty" json:"engineIdle,omitempty" jsonschema:"example=30m,example=0s"`
 }

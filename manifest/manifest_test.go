@@ -359,12 +359,13 @@ func TestHostFileBindsAndMustBeRootsOwn(t *testing.T) {
 	if loaded := u.mustLoad("a"); loaded.Host.RequireRuntime != "" {
 		t.Errorf("without a file: %+v", loaded.Host)
 	}
-	write(t, u.options.HostFile, "requireRuntime: gvisor\n")
+	write(t, u.options.HostFile, "requireRuntime: gvisor\nengineIdle: 1h\n")
 	if loaded := u.mustLoad("a"); loaded.Host.RequireRuntime != "gvisor" || len(loaded.Files) != 3 {
 		t.Errorf("host is %+v", loaded.Host)
 	}
 	for content, want := range map[string]string{
 		"requireRuntime: docker\n": "gvisor or runc", "requireRuntme: gvisor\n": "did you mean requireRuntime?", "requireRuntime: auto\n": "gvisor or runc",
+		"engineIdle: 5\n": "give how long", "engineIdle: -1m\n": "give how long",
 	} {
 		write(t, u.options.HostFile, content)
 		if _, err := u.load("a"); err == nil || !strings.Contains(err.Error(), want) {

@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"cmd/claude-bottle":  {"*"},
 	"controller":         {"backend"},
 	"egress":             {"backend", "journal", "leaks", "spelling"},
+	"engine":             {},
 	"fetch":              {"archive", "backend", "hostgit", "ledger"},
 	"hack":               {},
 	"hostgit":            {},

@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/backend/containerd"
 	"github.com/claude-bottle/claude-bottle/egress"
+	"github.com/claude-bottle/claude-bottle/engine"
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/runtime"
 	"github.com/containerd/log"
@@ -39,6 +41,14 @@ type application struct {
 	quiet     bool
 	// noController starts none.
 	noController bool
+	// noEngine starts none, engineIdle is how long one goes on that nobody uses.
+	noEngine   bool
+	engineIdle time.Duration
+	idleGiven  func() bool
+	// looksOn keeps no engine up and starts none: a service that waits for bottles.
+	looksOn bool
+	// daemon is the socket that was chosen, "" before that.
+	daemon string
 }
 
 // run executes one command line and returns the exit code.
@@ -86,7 +96,7 @@ the credential for the Anthropic API never enters it.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.address, "address", "", "containerd `socket` (default $CONTAINERD_ADDRESS, else the first known one that exists)")
+	flags.StringVar(&a.address, "address", "", "containerd `socket` (default $CONTAINERD_ADDRESS, else "+runtime.SystemAddress+" if it answers, else the bundled engine)")
 	flags.StringVar(&a.namespace, "namespace", a.environment("CONTAINERD_NAMESPACE", containerd.DefaultNamespace), "containerd namespace")
 	flags.StringVar(&a.root, "root", containerd.DefaultRoot, "`directory` of what outlives a reboot")
 	flags.StringVar(&a.runRoot, "run-root", containerd.DefaultRunRoot, "`directory` of what does not")
@@ -94,6 +104,9 @@ the credential for the Anthropic API never enters it.`,
 	flags.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&a.logFile, "log-file", "", "`file` that the log is appended to, instead of stderr")
 	flags.BoolVar(&a.noController, "no-controller", a.environment(withoutController, "") != "", "start no controller for a bottle that lives on; as a non-empty $"+withoutController)
+	flags.BoolVar(&a.noEngine, "no-engine", a.environment(withoutEngine, "") != "", "start no containerd where none answers; as a non-empty $"+withoutEngine)
+	flags.DurationVar(&a.engineIdle, "engine-idle", engine.DefaultIdle, "`time` that the engine goes on when nobody uses it, if it has to be started; 0 is for ever")
+	a.idleGiven = func() bool { return flags.Changed("engine-idle") }
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no hints")
 	root.AddCommand(
 		a.startCommand(), a.listCommand(), a.infoCommand(), a.initCommand(), a.editCommand(),
@@ -101,7 +114,7 @@ the credential for the Anthropic API never enters it.`,
 		a.portForwardCommand(), a.stopCommand(), a.waitCommand(), a.restartCommand(), a.runCommand(), a.topCommand(), a.copyCommand(), a.diffCommand(), a.applyCommand(),
 		a.fetchCommand(), a.mergeCommand(), a.removeCommand(), a.gcCommand(),
 		a.getCommand(), a.describeCommand(), a.deleteCommand(), a.controllerCommand(),
-		a.egressCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
+		a.egressCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(), a.engineCommand(),
 	)
 	return root
 }
@@ -120,7 +133,7 @@ func (a *application) openBackend(ctx context.Context, progress backend.Progress
 	name, _ := a.lookup("CLAUDE_BOTTLE_BACKEND")
 	factory, err := backend.Choose(name, map[string]backend.Factory{
 		"containerd": func(ctx context.Context) (backend.Backend, error) {
-			options, err := a.containerdOptions()
+			options, err := a.containerdOptions(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -144,12 +157,13 @@ type closingBackend interface {
 	io.Closer
 }
 
-func (a *application) containerdOptions() (containerd.Options, error) {
-	address, err := runtime.FindAddress(a.address, a.lookup)
+// containerdOptions say where the daemon is, which is started if need be.
+func (a *application) containerdOptions(ctx context.Context) (containerd.Options, error) {
+	parts, err := findInstallation()
 	if err != nil {
 		return containerd.Options{}, err
 	}
-	parts, err := findInstallation()
+	address, err := a.findDaemon(ctx, parts)
 	if err != nil {
 		return containerd.Options{}, err
 	}

@@ -54,6 +54,7 @@ and with --listen on a port of the loopback.`,
 					return fmt.Errorf("set log level: %w", err)
 				}
 			}
+			a.looksOn = !o.untilIdle
 			signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 			ctx, stop := signal.NotifyContext(command.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
