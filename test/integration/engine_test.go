@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,23 +70,12 @@ func newMachine(t *testing.T) *machine {
 	return m
 }
 
-// install puts the program where a release has it, and a user's files.
+// install puts the programs of a release in place, and a user's files.
 func (m *machine) install() {
 	m.Helper()
-	libexec, err := containerdtest.Libexec()
-	if err != nil {
-		m.Fatal(err)
-	}
-	bin := filepath.Join(filepath.Dir(libexec), "bin")
-	for target, source := range map[string]string{
-		"bin/claude-bottle": bin, "libexec/claude-bottle/bottle-init": bin, "libexec/claude-bottle/containerd": libexec,
-		"libexec/claude-bottle/containerd-shim-runc-v2": libexec, "libexec/claude-bottle/runc": libexec, "libexec/claude-bottle/runsc": libexec,
-	} {
-		data, err := os.ReadFile(filepath.Join(source, filepath.Base(target)))
-		if err != nil {
-			m.Fatal(err)
-		}
-		m.write(target, string(data), 0o755)
+	release := exec.Command("../../hack/release/release.sh", "programs", m.root) //nolint:noctx // it ends by itself
+	if output, err := release.CombinedOutput(); err != nil {
+		m.Fatalf("%v: %s", err, output)
 	}
 	for _, directory := range []string{"proc", "sys", "dev", "run", "tmp"} {
 		if err := os.Mkdir(filepath.Join(m.root, directory), 0o755); err != nil {
@@ -95,18 +83,18 @@ func (m *machine) install() {
 		}
 	}
 	for name, runs := range map[string]string{"lives": "echo up; exec sleep 3600", "says": "cat /proc/version"} {
-		m.write("root/.claude-bottle/agents/"+name+".md", "---\nbottle: "+name+"\n---\n", 0o600)
-		m.write("root/.claude-bottle/bottles/"+name+".md", "---\nimage: "+containerdtest.TestImage+"\nenv:\n  FAKE_CLAUDE_RUN: "+runs+"\n---\n", 0o600)
+		m.write("root/.claude-bottle/agents/"+name+".md", "---\nbottle: "+name+"\n---\n")
+		m.write("root/.claude-bottle/bottles/"+name+".md", "---\nimage: "+containerdtest.TestImage+"\nenv:\n  FAKE_CLAUDE_RUN: "+runs+"\n---\n")
 	}
 	if err := os.Chmod(m.root, 0o755); err != nil {
 		m.Fatal(err)
 	}
 }
 
-func (m *machine) write(name, text string, mode fs.FileMode) {
+func (m *machine) write(name, text string) {
 	m.Helper()
 	path := filepath.Join(m.root, name)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), mode)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
 		m.Fatal(err)
 	}
 }
