@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,9 +19,7 @@ import (
 // What a process that this test has started from its own binary is to be.
 const (
 	actsAs   = "ENGINE_TEST_ACTS_AS" // keeper, or a process that has the arguments of a daemon
-	rootsAt  = "ENGINE_TEST_ROOTS"
-	idleFor  = "ENGINE_TEST_IDLE"
-	hidesDir = "ENGINE_TEST_HIDES" // a directory that it mounts something else over
+	hidesDir = "ENGINE_TEST_HIDES"   // a directory that it mounts something else over
 )
 
 func TestMain(m *testing.M) {
@@ -40,17 +40,23 @@ func TestMain(m *testing.M) {
 }
 
 func keepForTest() int {
-	idle, err := time.ParseDuration(os.Getenv(idleFor))
-	if err != nil {
+	var told orders
+	if err := json.NewDecoder(os.Stdin).Decode(&told); err != nil {
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if err := newEngine(os.Getenv(rootsAt), os.Getenv("ENGINE_TEST_LIBEXEC")).Keep(ctx, idle); err != nil {
+	if err := newEngine(told.Dir, told.Libexec).Keep(ctx, told.Idle); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
+}
+
+// orders are what a keeper of this test reads.
+type orders struct {
+	Dir, Libexec string
+	Idle         time.Duration
 }
 
 func newEngine(dir, libexec string) *Engine {
@@ -100,7 +106,12 @@ func newPlace(t *testing.T) *place {
 // keeper is a command that keeps the engine, as the program has one.
 func (p *place) keeper(idle time.Duration) *exec.Cmd {
 	command := exec.Command(os.Args[0]) //nolint:noctx // ended by Stop
-	command.Env = []string{actsAs + "=keeper", rootsAt + "=" + p.dir, idleFor + "=" + idle.String(), "ENGINE_TEST_LIBEXEC=" + p.libexec}
+	command.Env = []string{actsAs + "=keeper"}
+	told, err := json.Marshal(orders{Dir: p.dir, Libexec: p.libexec, Idle: idle})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	command.Stdin = bytes.NewReader(told)
 	return command
 }
 

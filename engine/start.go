@@ -24,7 +24,7 @@ func (e *Engine) Start(ctx context.Context, keeper *exec.Cmd) (started bool, err
 		return false, err
 	}
 	defer func() { _ = lock.Close() }()
-	var ended chan error
+	var ended chan string // how the keeper has
 	for {
 		answers := e.Answers()
 		kept, err := lockHeld(e.keeperLock(), unix.LOCK_SH)
@@ -41,9 +41,9 @@ func (e *Engine) Start(ctx context.Context, keeper *exec.Cmd) (started bool, err
 			}
 		}
 		select {
-		case err := <-ended:
+		case how := <-ended:
 			if held, _ := lockHeld(e.keeperLock(), unix.LOCK_SH); !held {
-				return false, fmt.Errorf("start the engine: its keeper has ended (%v)%s: %w", err, e.tail(), errdefs.ErrUnavailable)
+				return false, fmt.Errorf("start the engine: its keeper has ended (%s)%s: %w", how, e.tail(), errdefs.ErrUnavailable)
 			}
 			ended = nil // another one was faster
 		default:
@@ -65,7 +65,7 @@ func (e *Engine) foreign() bool {
 }
 
 // startKeeper starts it in a session of its own, with the log for its words.
-func (e *Engine) startKeeper(command *exec.Cmd) (chan error, error) {
+func (e *Engine) startKeeper(command *exec.Cmd) (chan string, error) {
 	logFile, err := e.openLog()
 	if err != nil {
 		return nil, err
@@ -77,7 +77,10 @@ func (e *Engine) startKeeper(command *exec.Cmd) (chan error, error) {
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("start keeper of the engine: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- command.Wait() }()
+	ended := make(chan string, 1)
+	go func() {
+		_ = command.Wait() // the state says how it went
+		ended <- command.ProcessState.String()
+	}()
 	return ended, nil
 }
