@@ -17,9 +17,6 @@ SOAK_COUNT ?= 1000
 
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
-# What `make install` puts beside bottle-init.
-RUNTIMES := runc runsc containerd-shim-runc-v2 containerd-shim-runsc-v1
-
 # What reads a bottle's own bytes, and the files of policy: `make test` fuzzes it each time.
 HOSTILE := ^Fuzz(Message|Frames|Listing|Question|Check|Decode|Hello|Requests|Rules|Load|Extract|Wish)$$
 
@@ -46,7 +43,7 @@ $(PROGRAMS:%=bin/%): bin/%:
 	@$(GO_BUILD) -o $@ $($*)
 
 .PHONY: run
-run: ## Set up, start a private containerd if need be, and try an agent in a bottle
+run: ## Set up, start the engine if need be, and try an agent in a bottle
 	@hack/run.sh
 
 .PHONY: test
@@ -101,17 +98,21 @@ fuzz: ## Run fuzz targets, each for a while (FUZZTIME=seconds, FUZZ=regular expr
 	@hack/fuzz.sh $(FUZZTIME) '$(FUZZ)'
 
 .PHONY: install
-install: build ## Copy the programs and the runtimes below PREFIX (/usr/local), the services where systemd and OpenRC look
+install: build ## Copy the programs, the engine and the runtimes below PREFIX (/usr/local), the services where systemd and OpenRC look
 	@hack/setup.sh tools
-	@install -D -m 0755 bin/claude-bottle "$(DESTDIR)$(PREFIX)/bin/claude-bottle"
-	@install -D -m 0755 -t "$(DESTDIR)$(PREFIX)/libexec/claude-bottle" bin/bottle-init $(RUNTIMES:%=libexec/%)
+	@hack/release/release.sh programs "$(DESTDIR)$(PREFIX)"
 	@install -D -m 0644 hack/systemd/claude-bottle-controller.service "$(DESTDIR)$(SYSTEMD)/claude-bottle-controller.service"
 	@install -D -m 0755 hack/openrc/claude-bottle-controller "$(DESTDIR)$(OPENRC)/claude-bottle-controller"
 	@sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' "$(DESTDIR)$(SYSTEMD)/claude-bottle-controller.service" "$(DESTDIR)$(OPENRC)/claude-bottle-controller"
 
+.PHONY: release
+release: build ## Make archive, .deb, .rpm, bill of materials and checksums in dist/
+	@hack/setup.sh tools release
+	@VERSION=$(VERSION) hack/release/release.sh all dist
+
 .PHONY: clean
-clean: ## Remove bin/ (libexec/ stays: it takes minutes to make again)
-	@rm -rf bin
+clean: ## Remove bin/ and dist/ (libexec/ stays: it takes minutes to make again)
+	@rm -rf bin dist
 
 .PHONY: root
 root:

@@ -154,6 +154,9 @@ type Resources struct {
 // bottle. No flag, file or variable weakens it.
 type HostFile struct {
 	RequireRuntime RuntimePolicy `yaml:"requireRuntime,omitempty" json:"requireRuntime,omitempty" jsonschema:"enum=gvisor,enum=runc"`
+	// EngineIdle is how long the bundled engine goes on when nobody uses it, where
+	// --engine-idle does not say so.
+	EngineIdle string `yaml:"engineIdle,omitempty" json:"engineIdle,omitempty" jsonschema:"example=30m,example=0s"`
 	// Users are the limits of users who are not root, by their names. default holds for
 	// what is not said of a user.
 	Users map[string]UserLimits `yaml:"users,omitempty" json:"users,omitempty" jsonschema:"description=Limits of the users of group claude-bottle by name; default is for all others."`

@@ -24,7 +24,7 @@ func noSocket(err error) Check {
 	if errdefs.IsInvalidArgument(err) {
 		return aboutSocket.missing("name the socket by its whole path", "%s", firstLine(err))
 	}
-	return aboutSocket.missing("start containerd, or name its socket with --address", "none at %s or %s", runtime.SystemAddress, runtime.PrivateAddress)
+	return aboutSocket.missing("do that, or start containerd", "%s", firstLine(err))
 }
 
 // judgeSocket says how it is with the socket itself. That it answers is another matter.

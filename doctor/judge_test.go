@@ -111,7 +111,7 @@ func TestTheDaemonIsJudged(t *testing.T) {
 	broken := runtime.Snapshotter()
 	broken.Problem = "overlay is not\nsupported"
 	judge(t, map[string]verdict{
-		"no socket":           {noSocket(errdefs.ErrUnavailable), Missing, "none at /run/containerd/containerd.sock or", "start containerd"},
+		"no socket":           {noSocket(fmt.Errorf("no containerd answers: leave out --no-engine: %w", errdefs.ErrUnavailable)), Missing, "no containerd answers: leave", "start containerd"},
 		"a relative socket":   {noSocket(fmt.Errorf("--address \"x\" is not an absolute path: %w", errdefs.ErrInvalidArgument)), Missing, `"x" is not an absolute`, "whole path"},
 		"socket":              {judgeSocket(runtime.Socket{Path: "/run/x.sock", Mode: fs.ModeSocket | 0o660, GID: 5}), OK, "mode 0660, uid 0, gid 5", ""},
 		"socket that is gone": {judgeSocket(runtime.Socket{Path: "/run/x.sock", Missing: true, Refused: errdefs.ErrUnavailable}), Missing, "does not exist", "--address"},

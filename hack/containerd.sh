@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Starts, stops and describes the private containerd: a daemon of this project's own, with its own root, state and
-# socket, that shares nothing with a containerd or Docker already on the host. `make run` and the tests use it.
+# Starts, stops and describes a private containerd by hand: of another version, or apart from all others. The program
+# starts one by itself where none answers (`claude-bottle engine`); this one goes on until it is stopped. It has its own
+# root, state and socket, and shares nothing with a containerd or Docker already on the host.
 #
 # usage: hack/containerd.sh start|stop|status [--containerd BIN] [--root DIR] [--state DIR] [--address SOCKET]
 #
@@ -70,35 +71,13 @@ daemon_pid() {
 	echo "$pid"
 }
 
-# write_config turns off what bottles never use. Version 2 is the one format that every containerd from 1.6 on reads.
+# write_config fills in the configuration that every private containerd of this project has.
 write_config() {
-	cat >"$config" <<-TOML
-		version = 2
-		root = "$root"
-		state = "$state"
-		disabled_plugins = [
-		  "io.containerd.grpc.v1.cri",
-		  "io.containerd.image-verifier.v1.bindir",
-		  "io.containerd.internal.v1.opt",
-		  "io.containerd.internal.v1.restart",
-		  "io.containerd.internal.v1.tracing",
-		  "io.containerd.monitor.container.v1.restart",
-		  "io.containerd.nri.v1.nri",
-		  "io.containerd.snapshotter.v1.aufs",
-		  "io.containerd.snapshotter.v1.blockfile",
-		  "io.containerd.snapshotter.v1.btrfs",
-		  "io.containerd.snapshotter.v1.devmapper",
-		  "io.containerd.snapshotter.v1.erofs",
-		  "io.containerd.snapshotter.v1.zfs",
-		  "io.containerd.tracing.processor.v1.otlp",
-		]
-
-		[grpc]
-		  address = "$address"
-
-		[ttrpc]
-		  address = "$address.ttrpc"
-	TOML
+	local text
+	text=$(<"$repository/engine/containerd.toml")
+	text=${text//@ROOT@/"$root"}
+	text=${text//@STATE@/"$state"}
+	echo "${text//@ADDRESS@/"$address"}" >"$config"
 }
 
 prepare_directories() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tries claude-bottle on this machine, from nothing: sets up, makes sure of a containerd and of the default image,
-# builds, and starts the agent "claude" in a bottle. usage: hack/run.sh (as root)
+# Tries claude-bottle on this machine, from nothing: sets up, builds, makes sure of a containerd and
+# of the default image, and starts the agent "claude" in a bottle. usage: hack/run.sh (as root)
 #
 # With neither ANTHROPIC_API_KEY nor CLAUDE_CODE_OAUTH_TOKEN in the environment, claude talks to a fake of the API on
 # this machine, so that the tour costs nothing and needs no network. AGENT names another agent.
@@ -10,7 +10,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 image=docker.io/claude-bottle/default:latest
 namespace=${CONTAINERD_NAMESPACE:-claude-bottle}
 agent=${AGENT:-claude}
-private_address=/run/claude-bottle/containerd/containerd.sock
 
 # Seconds until a fake API that does not say its address is given up.
 fake_limit=10
@@ -24,19 +23,18 @@ fail() {
 
 # control runs ctr, and keeps what it complains about for when that matters.
 control() {
-	libexec/ctr --address "$CONTAINERD_ADDRESS" --connect-timeout 2s --namespace "$namespace" "$@" 2>"$scratch/ctr.log"
+	libexec/ctr --address "$address" --connect-timeout 2s --namespace "$namespace" "$@" 2>"$scratch/ctr.log"
 }
 
-# choose_containerd takes the host's containerd if one answers, else the private one.
+# choose_containerd takes the host's containerd if one answers, else the engine that the program brings along.
 choose_containerd() {
-	export CONTAINERD_ADDRESS=${CONTAINERD_ADDRESS:-/run/containerd/containerd.sock}
-	if [[ -S $CONTAINERD_ADDRESS ]] && control version >/dev/null; then
-		say "containerd answers on $CONTAINERD_ADDRESS"
+	address=${CONTAINERD_ADDRESS:-/run/containerd/containerd.sock}
+	if [[ -S $address ]] && control version >/dev/null; then
+		say "containerd answers on $address"
 		return
 	fi
-	say "no containerd answers on $CONTAINERD_ADDRESS: using a private one (end it with hack/containerd.sh stop)"
-	hack/containerd.sh start
-	CONTAINERD_ADDRESS=$private_address
+	[[ -z ${CONTAINERD_ADDRESS-} ]] || fail "no containerd answers on $address, which CONTAINERD_ADDRESS names"
+	address=$(bin/claude-bottle engine start)
 }
 
 # import_image imports by the client's own code (--local), which every containerd from 1.6 on understands.
@@ -50,7 +48,7 @@ import_image() {
 	say "image $image: importing"
 	control images import --local libexec/images/default.tar >/dev/null || {
 		cat "$scratch/ctr.log" >&2
-		fail "the import of libexec/images/default.tar into $CONTAINERD_ADDRESS failed"
+		fail "the import of libexec/images/default.tar into $address failed"
 	}
 }
 
@@ -96,9 +94,9 @@ trap clean_up EXIT
 trap 'exit 129' HUP
 trap 'exit 143' TERM
 hack/setup.sh tools image
+make build
 choose_containerd
 import_image
-make build
 make_agent
 if [[ -z ${ANTHROPIC_API_KEY-} && -z ${CLAUDE_CODE_OAUTH_TOKEN-} ]]; then
 	start_fake_api

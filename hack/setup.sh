@@ -2,7 +2,7 @@
 # Makes ready what building, testing and running claude-bottle needs, on Debian 12 with Go: packages, then tools and
 # images in libexec/. What is there and up to date is left alone, so a second run takes a moment.
 #
-# usage: hack/setup.sh [all|tools|image|ssh|disk|lint]...
+# usage: hack/setup.sh [all|tools|image|ssh|disk|lint|release]...
 #
 #   tools  runc, containerd with ctr and its shim, runsc with its shim, and for tests containerd 1.7,
 #          built as the newer one is, and Debian's 1.6 and docker-registry
@@ -10,7 +10,8 @@
 #   ssh    sshd, which tests start on ports of their own
 #   disk   mkfs.xfs, for a file system whose files can share content, and strace, which sees when what is synced
 #   lint   golangci-lint and shellcheck
-#   all    everything (the default)
+#   all    everything so far (the default)
+#   release  nfpm, for `make release`
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -141,6 +142,10 @@ setup_lint() {
 	make_tool golangci-lint golangci-lint
 }
 
+setup_release() {
+	make_tool nfpm nfpm
+}
+
 command -v go >/dev/null || fail "go is not on PATH: install the Go version that go.mod names"
 go_version=$(go env GOVERSION)
 mkdir -p "$stamps" "$libexec/images"
@@ -160,7 +165,7 @@ for part in "$@"; do
 		setup_disk
 		setup_lint
 		;;
-	tools | image | ssh | disk | lint) "setup_$part" ;;
-	*) fail "usage: hack/setup.sh [all|tools|image|ssh|disk|lint]..." ;;
+	tools | image | ssh | disk | lint | release) "setup_$part" ;;
+	*) fail "usage: hack/setup.sh [all|tools|image|ssh|disk|lint|release]..." ;;
 	esac
 done

@@ -359,7 +359,7 @@ func TestHostFileBindsAndMustBeRootsOwn(t *testing.T) {
 	if loaded := u.mustLoad("a"); loaded.Host.RequireRuntime != "" {
 		t.Errorf("without a file: %+v", loaded.Host)
 	}
-	write(t, u.options.HostFile, "requireRuntime: gvisor\n")
+	write(t, u.options.HostFile, "requireRuntime: gvisor\nengineIdle: 1h\n")
 	if loaded := u.mustLoad("a"); loaded.Host.RequireRuntime != "gvisor" || len(loaded.Files) != 3 {
 		t.Errorf("host is %+v", loaded.Host)
 	}
@@ -367,6 +367,7 @@ func TestHostFileBindsAndMustBeRootsOwn(t *testing.T) {
 		"users: {default: {botles: 3}}\n": "did you mean bottles?", "users: {genie: {memory: much}}\n": "users: genie: resources.memory",
 		"users: {genie: {runtimes: [kata]}}\n": "gvisor or runc", "users: {genie: 3}\n": "keys and values",
 		"requireRuntime: docker\n": "gvisor or runc", "requireRuntme: gvisor\n": "did you mean requireRuntime?", "requireRuntime: auto\n": "gvisor or runc",
+		"engineIdle: 5\n": "give how long", "engineIdle: -1m\n": "give how long",
 	} {
 		write(t, u.options.HostFile, content)
 		if _, err := u.load("a"); err == nil || !strings.Contains(err.Error(), want) {

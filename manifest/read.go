@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/errdefs"
@@ -135,6 +137,9 @@ func (l *loader) host() (backend.HostFile, error) {
 	l.files = append(l.files, describe(KindHost, path, data))
 	if err := decode(path, data, &host); err != nil {
 		return host, err
+	}
+	if idle, err := time.ParseDuration(cmp.Or(host.EngineIdle, "0s")); err != nil || idle < 0 {
+		return host, fmt.Errorf("%s: engineIdle %q: give how long, as 10m, or 0s for ever: %w", path, host.EngineIdle, errdefs.ErrInvalidArgument)
 	}
 	switch host.RequireRuntime {
 	case "", backend.RuntimeGVisor, backend.RuntimeRunc:

@@ -117,7 +117,7 @@ func TestF8_ASocketThatRefusesIsToldFromOneThatIsAbsent(t *testing.T) {
 	}
 }
 
-func TestFindAddress(t *testing.T) {
+func TestTheGivenAddressIsTakenAndChecked(t *testing.T) {
 	env := func(value string) func(string) (string, bool) {
 		return func(name string) (string, bool) { return value, name == "CONTAINERD_ADDRESS" && value != "" }
 	}
@@ -126,13 +126,14 @@ func TestFindAddress(t *testing.T) {
 		{"", "/b.sock", "/b.sock"},
 		{"unix:///a.sock", "", "/a.sock"},
 		{"/x/../a.sock", "", "/a.sock"},
+		{"", "", ""},
 	} {
-		if got, err := FindAddress(test.flag, env(test.env)); err != nil || got != test.want {
+		if got, err := GivenAddress(test.flag, env(test.env)); err != nil || got != test.want {
 			t.Errorf("%+v: %q, %v", test, got, err)
 		}
 	}
 	for _, bad := range []string{"a.sock", "tcp://127.0.0.1:1", "unix://a", " "} {
-		if _, err := FindAddress(bad, env("")); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "--address") {
+		if _, err := GivenAddress(bad, env("")); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "--address") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

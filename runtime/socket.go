@@ -15,16 +15,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sockets that are looked at when neither a flag nor CONTAINERD_ADDRESS names
-// one.
-const (
-	SystemAddress  = "/run/containerd/containerd.sock"
-	PrivateAddress = "/run/claude-bottle/containerd/containerd.sock"
-)
+// SystemAddress is where the host's own containerd listens, if there is one.
+const SystemAddress = "/run/containerd/containerd.sock"
 
-// FindAddress returns the absolute path of the socket to use: the flag,
-// CONTAINERD_ADDRESS, or the first known one that exists.
-func FindAddress(flag string, lookup func(string) (string, bool)) (string, error) {
+// GivenAddress returns the absolute path of the socket that the flag names, or
+// CONTAINERD_ADDRESS; "" when neither does.
+func GivenAddress(flag string, lookup func(string) (string, bool)) (string, error) {
 	for _, given := range []struct{ from, value string }{{"--address", flag}, {"CONTAINERD_ADDRESS", valueOf(lookup, "CONTAINERD_ADDRESS")}} {
 		if given.value == "" {
 			continue
@@ -35,12 +31,19 @@ func FindAddress(flag string, lookup func(string) (string, bool)) (string, error
 		}
 		return filepath.Clean(path), nil
 	}
-	for _, path := range []string{SystemAddress, PrivateAddress} {
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
-		}
+	return "", nil
+}
+
+// Listening says whether somebody listens on a socket. One that can't be asked counts: that
+// it can't be is what the user has to hear.
+func Listening(path string) bool {
+	const bound = 2 * time.Second
+	conn, err := net.DialTimeout("unix", path, bound)
+	if err != nil {
+		return !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist)
 	}
-	return "", fmt.Errorf("no containerd socket at %s or %s: start containerd, or name its socket with --address: %w", SystemAddress, PrivateAddress, errdefs.ErrUnavailable)
+	_ = conn.Close()
+	return true
 }
 
 func valueOf(lookup func(string) (string, bool), name string) string {

@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"controller":         {"backend"},
 	"doctor":             {"backend", "backend/containerd", "fake/anthropic", "manifest", "runtime"},
 	"egress":             {"backend", "journal", "leaks", "spelling"},
+	"engine":             {},
 	"fake/anthropic":     {},
 	"fetch":              {"archive", "backend", "hostgit", "ledger"},
 	"hack":               {},

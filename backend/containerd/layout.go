@@ -28,6 +28,16 @@ func newLayout(root, runRoot, address, namespace string) layout {
 	return layout{root: filepath.Join(root, key), runRoot: filepath.Join(runRoot, key)}
 }
 
+// Traces says, without asking the daemon, whether there are bottles of it on this host:
+// live ones, and any, those included that are kept.
+func Traces(options Options) (live, anything bool) {
+	options = options.withDefaults()
+	paths := newLayout(options.Root, options.RunRoot, options.Address, options.Namespace)
+	run, _ := os.ReadDir(paths.runBottles()) // who may not look sees none
+	state, _ := os.ReadDir(paths.bottles())
+	return len(run) > 0, len(run)+len(state) > 0
+}
+
 // wayThrough is the mode of directories on the way to what a bottle mounts: the
 // root of a user namespace is nobody special to them, and must pass. It can't
 // list them, and what lies in them is closed, or belongs to the bottle.

@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/backend/containerd"
 	"github.com/claude-bottle/claude-bottle/egress"
+	"github.com/claude-bottle/claude-bottle/engine"
 	"github.com/claude-bottle/claude-bottle/image/credentials"
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/runtime"
@@ -44,6 +46,14 @@ type application struct {
 	noController bool
 	// verb is the command that runs, without the program's name.
 	verb string
+	// noEngine starts none, engineIdle is how long one goes on that nobody uses.
+	noEngine   bool
+	engineIdle time.Duration
+	idleGiven  func() bool
+	// looksOn keeps no engine up and starts none: a service that waits for bottles.
+	looksOn bool
+	// daemon is the socket that was chosen, "" before that.
+	daemon string
 }
 
 // run executes one command line and returns the exit code.
@@ -96,7 +106,7 @@ the credential for the Anthropic API never enters it.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.address, "address", "", "containerd `socket` (default $CONTAINERD_ADDRESS, else the first known one that exists)")
+	flags.StringVar(&a.address, "address", "", "containerd `socket` (default $CONTAINERD_ADDRESS, else "+runtime.SystemAddress+" if it answers, else the bundled engine)")
 	flags.StringVar(&a.namespace, "namespace", a.environment("CONTAINERD_NAMESPACE", containerd.DefaultNamespace), "containerd namespace")
 	flags.StringVar(&a.root, "root", containerd.DefaultRoot, "`directory` of what outlives a reboot")
 	flags.StringVar(&a.runRoot, "run-root", containerd.DefaultRunRoot, "`directory` of what does not")
@@ -104,6 +114,9 @@ the credential for the Anthropic API never enters it.`,
 	flags.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&a.logFile, "log-file", "", "`file` that the log is appended to, instead of stderr")
 	flags.BoolVar(&a.noController, "no-controller", a.environment(withoutController, "") != "", "start no controller for a bottle that lives on; as a non-empty $"+withoutController)
+	flags.BoolVar(&a.noEngine, "no-engine", a.environment(withoutEngine, "") != "", "start no containerd where none answers; as a non-empty $"+withoutEngine)
+	flags.DurationVar(&a.engineIdle, "engine-idle", engine.DefaultIdle, "`time` that the engine goes on when nobody uses it, if it has to be started; 0 is for ever")
+	a.idleGiven = func() bool { return flags.Changed("engine-idle") }
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no hints")
 	root.AddCommand(
 		a.startCommand(), a.listCommand(), a.infoCommand(), a.initCommand(), a.editCommand(),
@@ -111,7 +124,7 @@ the credential for the Anthropic API never enters it.`,
 		a.portForwardCommand(), a.stopCommand(), a.waitCommand(), a.restartCommand(), a.runCommand(), a.topCommand(), a.copyCommand(), a.diffCommand(), a.applyCommand(),
 		a.fetchCommand(), a.mergeCommand(), a.removeCommand(), a.gcCommand(),
 		a.getCommand(), a.describeCommand(), a.deleteCommand(), a.controllerCommand(),
-		a.imageCommand(), a.egressCommand(), a.cleanupCommand(), a.doctorCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
+		a.imageCommand(), a.egressCommand(), a.cleanupCommand(), a.doctorCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(), a.engineCommand(),
 	)
 	return root
 }
@@ -135,7 +148,7 @@ func (a *application) openBackend(ctx context.Context, progress backend.Progress
 				opened, err = a.openRemote(ctx, socket, progress)
 				return opened, err
 			}
-			options, err := a.containerdOptions()
+			options, err := a.containerdOptions(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -159,12 +172,13 @@ type closingBackend interface {
 	io.Closer
 }
 
-func (a *application) containerdOptions() (containerd.Options, error) {
-	address, err := runtime.FindAddress(a.address, a.lookup)
+// containerdOptions say where the daemon is, which is started if need be.
+func (a *application) containerdOptions(ctx context.Context) (containerd.Options, error) {
+	parts, err := findInstallation()
 	if err != nil {
 		return containerd.Options{}, err
 	}
-	parts, err := findInstallation()
+	address, err := a.findDaemon(ctx, parts)
 	if err != nil {
 		return containerd.Options{}, err
 	}

@@ -35,7 +35,7 @@ func (a *application) haveController(ctx context.Context, opened backend.Backend
 		}
 		return
 	}
-	pid, err := a.startController(leader.ControllerFile("log"))
+	pid, err := a.startController(ctx, leader.ControllerFile("log"))
 	switch {
 	case err != nil:
 		_, _ = fmt.Fprintf(a.err, "claude-bottle: no controller watches over it: %s\n", printableLines(err.Error()))
@@ -45,12 +45,12 @@ func (a *application) haveController(ctx context.Context, opened backend.Backend
 }
 
 // startController starts one in a session of its own.
-func (a *application) startController(logPath string) (pid int, err error) {
+func (a *application) startController(ctx context.Context, logPath string) (pid int, err error) {
 	parts, err := findInstallation()
 	if err != nil {
 		return 0, err
 	}
-	options, err := a.containerdOptions()
+	options, err := a.containerdOptions(ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -29,6 +29,7 @@ func (a *application) completeNames(most int, takes func(backend.Phase) bool) co
 		if len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
+		a.noEngine = true // whoever presses a key has asked for nothing yet
 		opened, err := a.openBackend(command.Context(), backend.NoProgress{})
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp

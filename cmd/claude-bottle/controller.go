@@ -62,6 +62,7 @@ bottles of their own through ` + remote.DefaultSocket + `, within the limits und
 					return fmt.Errorf("set log level: %w", err)
 				}
 			}
+			a.looksOn = !o.untilIdle
 			signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 			ctx, stop := signal.NotifyContext(command.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()

@@ -14,7 +14,6 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend/containerd"
 	"github.com/claude-bottle/claude-bottle/doctor"
 	"github.com/claude-bottle/claude-bottle/manifest"
-	"github.com/claude-bottle/claude-bottle/runtime"
 	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/spf13/cobra"
 )
@@ -69,7 +68,7 @@ when something is missing.`,
 }
 
 func (a *application) doctor(ctx context.Context, o doctorOptions) error {
-	options, err := a.doctorWishes(o)
+	options, err := a.doctorWishes(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -104,7 +103,7 @@ func (a *application) mend(ctx context.Context, options doctor.Options, yes bool
 	}
 	if !a.noController {
 		asked.StartController = func(opened backend.Leader) (string, error) {
-			pid, err := a.startController(opened.ControllerFile("log"))
+			pid, err := a.startController(ctx, opened.ControllerFile("log"))
 			return fmt.Sprintf("started a controller (process %d)", pid), err
 		}
 	}
@@ -132,7 +131,7 @@ func (a *application) verdict(report doctor.Report) error {
 
 // doctorWishes say what is looked at. Nothing that is wrong here keeps the rest from
 // being looked at, but a wrong command line.
-func (a *application) doctorWishes(o doctorOptions) (doctor.Options, error) {
+func (a *application) doctorWishes(ctx context.Context, o doctorOptions) (doctor.Options, error) {
 	backendName, _ := a.lookup("CLAUDE_BOTTLE_BACKEND")
 	if _, err := backend.Choose(backendName, map[string]backend.Factory{backend.DefaultBackend: nil}); err != nil {
 		return doctor.Options{}, err
@@ -143,7 +142,7 @@ func (a *application) doctorWishes(o doctorOptions) (doctor.Options, error) {
 	}
 	manifests, filesProblem := a.manifestOptions()
 	manifests.HostFile = manifest.DefaultHostFile
-	address, problem := runtime.FindAddress(a.address, a.lookup)
+	address, problem := a.findDaemon(ctx, parts) // the engine is started, as by start
 	shim, _ := a.lookup("CLAUDE_BOTTLE_SHIM")
 	options := doctor.Options{
 		Containerd: containerd.Options{

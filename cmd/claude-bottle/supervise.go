@@ -9,6 +9,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/backend/containerd"
+	"github.com/claude-bottle/claude-bottle/engine"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/log"
 	"github.com/spf13/cobra"
@@ -49,6 +50,15 @@ func (a *application) supervise(ctx context.Context, text string) error {
 	var options containerd.Options
 	if err := json.Unmarshal(config.Backend, &options); err != nil {
 		return fmt.Errorf("read backend options: %w", err)
+	}
+	bundled := engine.New(engine.Options{Root: options.Root, RunRoot: options.RunRoot})
+	if options.Address == bundled.Address() { // also when its last task has ended there is something to do
+		release, err := bundled.Use(ctx)
+		if err != nil {
+			log.G(ctx).WithError(err).Warn("hold the engine")
+		} else {
+			defer release()
+		}
 	}
 	err = supervise.Run(ctx, config, inherited, containerd.NewSandbox(id, options))
 	if err != nil {

@@ -141,7 +141,7 @@ func (u *userBackends) open(ctx context.Context, uid uint32) (*containerd.Backen
 	if known := u.list[uid]; known != nil {
 		return known, nil
 	}
-	options, err := u.app.containerdOptions()
+	options, err := u.app.containerdOptions(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/claude-bottle/claude-bottle/engine"
 )
 
 // install writes the configuration and a bin directory with nothing but the
@@ -35,39 +37,17 @@ func (d *Daemon) install() error {
 	if d.log, err = os.OpenFile(filepath.Join(d.Dir, "containerd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(d.configPath(), []byte(d.config()), 0o600)
+	config, err := d.config()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(d.configPath(), []byte(config), 0o600)
 }
 
 func (d *Daemon) configPath() string { return filepath.Join(d.Dir, "config.toml") }
 
-// config switches off what bottles never use. Version 2 is the format that
-// every daemon from 1.6 on reads.
-func (d *Daemon) config() string {
-	return fmt.Sprintf(`version = 2
-root = %q
-state = %q
-disabled_plugins = [
-  "io.containerd.grpc.v1.cri",
-  "io.containerd.image-verifier.v1.bindir",
-  "io.containerd.internal.v1.opt",
-  "io.containerd.internal.v1.restart",
-  "io.containerd.internal.v1.tracing",
-  "io.containerd.monitor.container.v1.restart",
-  "io.containerd.nri.v1.nri",
-  "io.containerd.snapshotter.v1.aufs",
-  "io.containerd.snapshotter.v1.blockfile",
-  "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.devmapper",
-  "io.containerd.snapshotter.v1.erofs",
-  "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.tracing.processor.v1.otlp",
-]
-[grpc]
-  address = %q
-[ttrpc]
-  address = %q
-[debug]
-  level = "warn"
-  address = %q
-`, d.Root, d.State, d.Address, d.Address+".ttrpc", d.debugAddress())
+// config is that of every private containerd, quiet but for warnings.
+func (d *Daemon) config() (string, error) {
+	text, err := engine.Config(d.Root, d.State, d.Address)
+	return text + fmt.Sprintf("\n[debug]\n  level = \"warn\"\n  address = %q\n", d.debugAddress()), err
 }
