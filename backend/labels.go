@@ -19,6 +19,12 @@ const (
 	LabelHelps         = LabelPrefix + "helps"    // handle of whose work a helper bottle is for
 )
 
+// Labels of the names of images that were built.
+const (
+	LabelStep   = LabelPrefix + "build-step" // when a build has last needed this step
+	LabelRecipe = LabelPrefix + "recipe"     // hash of the recipe, and of what it started from
+)
+
 // Values of LabelWish.
 const (
 	WishUp   = "up"

@@ -162,7 +162,7 @@ func (s *screened) ends(t testing.TB) error {
 	case err := <-s.ended:
 		s.ended <- err
 		return err
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("the connection does not end")
 		return nil
 	}

@@ -18,7 +18,7 @@ run_tests() {
 unit() {
 	local -a packages
 	mapfile -t packages < <(go list ./... | grep -vE "$heavy")
-	run_tests -race -timeout 10m "$@" "${packages[@]}"
+	run_tests -race -timeout 30m "$@" "${packages[@]}"
 }
 
 # folder STAGE TIMEOUT [ARGUMENT...]
@@ -35,7 +35,7 @@ stage=${1-}
 echo "== $stage"
 case $stage in
 unit) unit "$@" ;;
-integration | e2e) folder "$stage" 30m "$@" ;;
+integration | e2e) folder "$stage" 60m "$@" ;;
 chaos | soak | bench) folder "$stage" 0 -v "$@" ;;
 *)
 	echo "usage: hack/test.sh unit|integration|e2e|chaos|soak|bench [GO TEST ARGUMENT...]" >&2

@@ -18,22 +18,36 @@ import (
 // decode reads YAML into a struct, strictly: what the struct does not know is an
 // error that names line and nearest known key.
 func decode(path string, data []byte, into any) error {
+	root, err := parse(path, data)
+	if err != nil || root == nil {
+		return err
+	}
+	return decodeNode(path, root, into)
+}
+
+// parse reads YAML; nil is nothing at all.
+func parse(path string, data []byte) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(strings.NewReader(string(data)))
 	var document yaml.Node
 	err := decoder.Decode(&document)
 	if errors.Is(err, io.EOF) {
-		return nil // nothing but comments
+		return nil, nil // nothing but comments
 	}
 	if err != nil {
-		return yamlError(path, err)
+		return nil, yamlError(path, err)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s: more than one YAML document: %w", path, errdefs.ErrInvalidArgument)
+		return nil, fmt.Errorf("%s: more than one YAML document: %w", path, errdefs.ErrInvalidArgument)
 	}
 	root := document.Content[0]
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
-		return nil
+		return nil, nil
 	}
+	return root, nil
+}
+
+// decodeNode reads what was parsed into a struct, strictly.
+func decodeNode(path string, root *yaml.Node, into any) error {
 	if err := checkNode(path, root, reflect.TypeOf(into).Elem()); err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ const (
 	KindAgent  Kind = "agent"
 	KindBottle Kind = "bottle"
 	KindHost   Kind = "config"
+	KindRecipe Kind = "recipe"
 )
 
 // Options say where files are looked for.

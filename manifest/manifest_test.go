@@ -431,7 +431,7 @@ func TestInitWritesFilesThatLoadAndKeepsWhatIsThere(t *testing.T) {
 var update = flag.Bool("update", false, "write the schemas anew")
 
 func TestSchemasAreShippedAsTheyAre(t *testing.T) {
-	for _, kind := range []manifest.Kind{manifest.KindAgent, manifest.KindBottle, manifest.KindHost} {
+	for _, kind := range []manifest.Kind{manifest.KindAgent, manifest.KindBottle, manifest.KindHost, manifest.KindRecipe} {
 		schema, err := manifest.Schema(kind)
 		if err != nil {
 			t.Fatal(err)

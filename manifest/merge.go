@@ -34,6 +34,11 @@ func merge(base, over backend.BottleFile) backend.BottleFile {
 			Tmp:       cmp.Or(over.Resources.Tmp, base.Resources.Tmp),
 		},
 	}
+	if merged.Recipe = over.Recipe; over.Recipe != nil {
+		merged.Image = ""
+	} else if over.Image == "" {
+		merged.Recipe = base.Recipe
+	}
 	if merged.Env == nil {
 		merged.Env = map[string]string{}
 	}

@@ -94,7 +94,7 @@ func readBottle(path string) (parsed[backend.BottleFile], error) {
 	if err != nil {
 		return read, err
 	}
-	if err := decode(path, front, &read.value); err != nil {
+	if err := decodeBottle(path, front, &read.value); err != nil {
 		return read, err
 	}
 	read.value.Name = nameOf(path)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -131,7 +132,7 @@ func checkSaved(path string, old, text []byte, want []string) error {
 		if err != nil {
 			return err
 		}
-		if err := decode(path, front, into); err != nil {
+		if err := decodeBottle(path, front, into); err != nil {
 			return err
 		}
 	}
@@ -145,7 +146,7 @@ func checkSaved(path string, old, text []byte, want []string) error {
 func sameBottle(a, b backend.BottleFile) bool {
 	textA, errA := yaml.Marshal(a)
 	textB, errB := yaml.Marshal(b)
-	return errA == nil && errB == nil && bytes.Equal(textA, textB)
+	return errA == nil && errB == nil && bytes.Equal(textA, textB) && reflect.DeepEqual(a.Recipe, b.Recipe)
 }
 
 // comments are what follows a # at the start of a word, sorted.

@@ -20,15 +20,31 @@ func Schema(kind Kind) ([]byte, error) {
 		value = &backend.BottleFile{}
 	case KindHost:
 		value = &backend.HostFile{}
+	case KindRecipe:
+		value = &backend.Recipe{}
 	default:
-		return nil, fmt.Errorf("there is no schema of %q: agent, bottle or config: %w", kind, errdefs.ErrNotFound)
+		return nil, fmt.Errorf("there is no schema of %q: agent, bottle, recipe or config: %w", kind, errdefs.ErrNotFound)
 	}
 	reflector := jsonschema.Reflector{FieldNameTag: "yaml", ExpandedStruct: true, DoNotReference: true, Anonymous: true}
 	schema := reflector.Reflect(value)
+	if kind == KindBottle {
+		imageOrRecipe(reflector, schema)
+	}
 	schema.Title = "claude-bottle " + string(kind) + " file"
 	data, err := json.MarshalIndent(schema, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write schema: %w", err)
 	}
 	return append(data, '\n'), nil
+}
+
+// imageOrRecipe lets a bottle's image be a recipe as well as a reference.
+func imageOrRecipe(reflector jsonschema.Reflector, bottle *jsonschema.Schema) {
+	reference, ok := bottle.Properties.Get("image")
+	if !ok {
+		return
+	}
+	recipe := reflector.Reflect(&backend.Recipe{})
+	recipe.Version, recipe.Description = "", "How the image is made: image build makes it."
+	bottle.Properties.Set("image", &jsonschema.Schema{OneOf: []*jsonschema.Schema{reference, recipe}})
 }

@@ -58,6 +58,9 @@ type FilesRequest struct {
 	// Name is what the one thing in a stream that is unpacked is called in a
 	// directory; "" puts what it holds there.
 	Name string `json:"name,omitempty"`
+	// Parents makes the directories that are missing on the way to Path, which ends with
+	// a slash when it is one of them.
+	Parents bool `json:"parents,omitempty"`
 	// Bytes and Entries bound what is unpacked.
 	Bytes   int64 `json:"bytes,omitempty"`
 	Entries int   `json:"entries,omitempty"`

@@ -37,7 +37,7 @@ func Build(in Input) (*specs.Spec, error) {
 			Env:             in.Env,
 			Cwd:             in.Cwd,
 			User:            specs.User{UID: in.UID, GID: in.GID},
-			Capabilities:    &specs.LinuxCapabilities{},
+			Capabilities:    capabilities(in),
 			NoNewPrivileges: true,
 			Rlimits:         resourceLimits(in),
 			OOMScoreAdj:     &score,
@@ -59,7 +59,11 @@ func Build(in Input) (*specs.Spec, error) {
 		spec.Linux.MaskedPaths = maskedPaths()
 		spec.Linux.ReadonlyPaths = readonlyPaths()
 	}
-	if err := Lint(spec, in.Runtime, in.Sources); err != nil {
+	lint := Lint
+	if in.Builds {
+		lint = LintBuilder
+	}
+	if err := lint(spec, in.Runtime, in.Sources); err != nil {
 		return nil, fmt.Errorf("check own spec: %w", err)
 	}
 	return spec, nil
@@ -87,6 +91,11 @@ func annotations(in Input) map[string]string {
 	if in.Runtime == GVisor {
 		list["dev.gvisor.flag.host-uds"] = "open"    // the neck's socket
 		list["dev.gvisor.flag.oci-seccomp"] = "true" // else seccomp is ignored
+	}
+	if in.Builds && in.Runtime == GVisor {
+		// By default gVisor keeps what is written to itself: the layer would be
+		// empty.
+		list["dev.gvisor.flag.overlay2"] = "none"
 	}
 	if in.ContainerTypeAnnotation {
 		list["io.kubernetes.cri.container-type"] = "sandbox"
@@ -118,9 +127,14 @@ func resourceLimits(in Input) []specs.POSIXRlimit {
 		}
 		return specs.POSIXRlimit{Type: name, Soft: want, Hard: want}
 	}
-	return []specs.POSIXRlimit{
+	list := []specs.POSIXRlimit{
 		limit("RLIMIT_CORE", 0),
 		limit("RLIMIT_NOFILE", in.Limits.OpenFiles),
 		limit("RLIMIT_NPROC", in.Limits.Processes),
 	}
+	if in.Builds {
+		// A file of nothing but a hole is as long in a layer as it claims to be.
+		list = append(list, limit("RLIMIT_FSIZE", in.FileBytes))
+	}
+	return list
 }

@@ -54,6 +54,10 @@ type Input struct {
 	Debug bool
 	// ContainerTypeAnnotation is for shims that ask for it.
 	ContainerTypeAnnotation bool
+	// Builds says that an image is built in this bottle: see builderCapabilities.
+	Builds bool
+	// FileBytes bounds one file that a build writes.
+	FileBytes uint64
 }
 
 // UserNamespace maps the ids 0 to Size of the bottle to HostID and up.
@@ -84,7 +88,8 @@ func (k KernelVersion) less(other KernelVersion) bool {
 	return k.Major < other.Major || k.Major == other.Major && k.Minor < other.Minor
 }
 
-// Ids that a bottle may have: none of the system's, and none that overflows.
+// Ids that a bottle may have: none of the system's, and none that overflows. One in
+// which an image is built is root to itself, behind gVisor or a user namespace.
 const (
 	minID = 1000
 	maxID = 1<<31 - 2
@@ -104,9 +109,11 @@ func (in Input) validate() error {
 		{in.Runtime == GVisor || in.Runtime == Runc, fmt.Sprintf("runtime %q is unknown", in.Runtime)},
 		{hostname.MatchString(in.Hostname), fmt.Sprintf("hostname %q is not a host name", in.Hostname)},
 		{len(in.Args) > 0, "no command"},
-		{clean(in.Cwd) && in.Cwd != "/" && !strings.HasPrefix(in.Cwd, "/proc"), fmt.Sprintf("working directory %q", in.Cwd)},
-		{in.UID >= minID && in.UID <= maxID, fmt.Sprintf("uid %d is not between %d and %d", in.UID, minID, maxID)},
-		{in.GID >= minID && in.GID <= maxID, fmt.Sprintf("gid %d is not between %d and %d", in.GID, minID, maxID)},
+		{clean(in.Cwd) && (in.Cwd != "/" || in.Builds) && !strings.HasPrefix(in.Cwd, "/proc"), fmt.Sprintf("working directory %q", in.Cwd)},
+		{!in.Builds || in.UserNamespace != nil || in.Runtime == GVisor, "an image is built under gVisor or in a user namespace only"},
+		{!in.Builds || in.FileBytes > 0, "the files of a build need a limit"},
+		{in.builderID(in.UID) || in.UID >= minID && in.UID <= maxID, fmt.Sprintf("uid %d is not between %d and %d", in.UID, minID, maxID)},
+		{in.builderID(in.GID) || in.GID >= minID && in.GID <= maxID, fmt.Sprintf("gid %d is not between %d and %d", in.GID, minID, maxID)},
 		{clean(in.NetworkNamespace), fmt.Sprintf("network namespace %q", in.NetworkNamespace)},
 		{clean(in.CgroupsPath) && in.CgroupsPath != "/", fmt.Sprintf("cgroup path %q", in.CgroupsPath)},
 		{in.Limits.MemoryBytes > 0 && in.Limits.CPUMillis > 0 && in.Limits.Pids > 0, "memory, cpu and pids need limits"},
@@ -120,6 +127,8 @@ func (in Input) validate() error {
 	}
 	return in.validateLists()
 }
+
+func (in Input) builderID(id uint32) bool { return in.Builds && id == 0 }
 
 func (in Input) validateLists() error {
 	for _, variable := range in.Env {

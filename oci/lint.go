@@ -15,6 +15,18 @@ import (
 // violation is named; they are of the kind PermissionDenied.
 func Lint(spec *specs.Spec, runtime Runtime, sources []string) error {
 	l := linter{runtime: runtime, sources: sources}
+	return l.lint(spec)
+}
+
+type linter struct {
+	runtime Runtime
+	sources []string
+	// builder says that an image is built in the bottle.
+	builder bool
+	found   []error
+}
+
+func (l *linter) lint(spec *specs.Spec) error {
 	l.want(spec.Version == "1.0.2", "version %q is not 1.0.2", spec.Version)
 	l.want(spec.Hooks == nil, "hooks are set")                                           //nolint:staticcheck // deprecated, and dangerous
 	l.want(spec.Root != nil && spec.Root.Path == "rootfs", "root is not the snapshot's") // containerd resolves it in the bundle
@@ -27,16 +39,13 @@ func Lint(spec *specs.Spec, runtime Runtime, sources []string) error {
 	} else {
 		l.linux(spec.Linux)
 		l.namespaces(spec.Linux)
+		if l.builder {
+			l.builderUsers(spec.Linux)
+		}
 		l.resources(spec.Linux.Resources)
 		l.seccomp(spec.Linux.Seccomp)
 	}
 	return errors.Join(l.found...)
-}
-
-type linter struct {
-	runtime Runtime
-	sources []string
-	found   []error
 }
 
 func (l *linter) want(ok bool, format string, args ...any) {
@@ -50,6 +59,8 @@ func (l *linter) annotations(list map[string]string) {
 		switch key {
 		case "dev.gvisor.flag.host-uds":
 			l.want(value == "open" && l.runtime == "gvisor", "annotation %s=%s", key, value)
+		case "dev.gvisor.flag.overlay2":
+			l.want(value == "none" && l.builder && l.runtime == "gvisor", "annotation %s=%s", key, value)
 		case "dev.gvisor.flag.oci-seccomp":
 			l.want(value == "true", "annotation %s=%s", key, value)
 		case "io.kubernetes.cri.container-type":
@@ -66,19 +77,14 @@ func (l *linter) process(process *specs.Process) {
 		l.want(false, "the process is missing")
 		return
 	}
-	caps := process.Capabilities
-	if caps == nil {
-		l.want(false, "capabilities are the runtime's default")
+	if l.builder {
+		l.builderProcess(process)
 	} else {
-		count := len(caps.Bounding) + len(caps.Effective) + len(caps.Inheritable) + len(caps.Permitted) + len(caps.Ambient)
-		l.want(count == 0, "%d capabilities are set", count)
+		l.agentProcess(process)
 	}
 	l.want(process.NoNewPrivileges, "new privileges are allowed")
 	l.want(!process.Terminal, "the runtime's terminal is asked for")
-	l.want(process.User.UID >= 1000 && process.User.UID < 1<<31-1, "uid %d", process.User.UID)
-	l.want(process.User.GID >= 1000 && process.User.GID < 1<<31-1, "gid %d", process.User.GID)
 	l.want(process.User.Username == "" && len(process.User.AdditionalGids) == 0, "user is more than numbers")
-	l.want(process.Cwd == "/workspace" || strings.HasPrefix(process.Cwd, "/workspace/"), "working directory %q", process.Cwd)
 	l.want(!strings.Contains(process.Cwd, ".."), "working directory %q", process.Cwd)
 	l.want(process.ApparmorProfile == "" && process.SelinuxLabel == "", "a security label of the host is set")
 	l.want(process.OOMScoreAdj != nil && *process.OOMScoreAdj >= 0, "the bottle would outlive the host's processes")
@@ -93,6 +99,20 @@ func (l *linter) process(process *specs.Process) {
 		name, _, _ := strings.Cut(variable, "=")
 		l.want(name == "PATH", "variable %s stands in the spec", name)
 	}
+}
+
+// agentProcess checks the process of a bottle that an agent works in.
+func (l *linter) agentProcess(process *specs.Process) {
+	caps := process.Capabilities
+	if caps == nil {
+		l.want(false, "capabilities are the runtime's default")
+	} else {
+		count := len(caps.Bounding) + len(caps.Effective) + len(caps.Inheritable) + len(caps.Permitted) + len(caps.Ambient)
+		l.want(count == 0, "%d capabilities are set", count)
+	}
+	l.want(process.User.UID >= 1000 && process.User.UID < 1<<31-1, "uid %d", process.User.UID)
+	l.want(process.User.GID >= 1000 && process.User.GID < 1<<31-1, "gid %d", process.User.GID)
+	l.want(process.Cwd == "/workspace" || strings.HasPrefix(process.Cwd, "/workspace/"), "working directory %q", process.Cwd)
 }
 
 // mountTypes are those that both runtimes know: gVisor drops others in silence.

@@ -52,6 +52,7 @@ func TestBuildGolden(t *testing.T) {
 	for name, input := range map[string]oci.Input{
 		"gvisor": plain(oci.GVisor), "runc": plain(oci.Runc), "runc-without-user-namespace": noNamespace,
 		"gvisor-other-shim": otherShim, "runc-debug": debug,
+		"gvisor-build": builder(oci.GVisor), "runc-build": builder(oci.Runc),
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec, err := oci.Build(input)

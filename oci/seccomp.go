@@ -20,8 +20,8 @@ var architectures = map[string]specs.Arch{
 // and its terminals must not be open to the agent.
 var notWithoutDebug = []string{"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp"}
 
-// seccompProfile resolves Moby's default profile for a process without any
-// capability on the input's kernel. The library's own resolution asks the
+// seccompProfile resolves Moby's default profile for the input's
+// process on its kernel. The library's own resolution asks the
 // machine that it runs on, and adds the 32-bit architectures.
 func seccompProfile(in Input) (*specs.LinuxSeccomp, error) {
 	native, ok := architectures[in.Architecture]
@@ -54,7 +54,12 @@ func seccompProfile(in Input) (*specs.LinuxSeccomp, error) {
 	return resolved, nil
 }
 
-// applies decides a rule's conditions for a process with no capabilities.
+// has says that a process of the input has all of these capabilities.
+func (in Input) has(names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return !in.Builds || !slices.Contains(builderCapabilities(), name) })
+}
+
+// applies decides a rule's conditions.
 func applies(rule *seccomp.Syscall, in Input) bool {
 	reached := func(minimum *seccomp.KernelVersion) bool {
 		return !in.Kernel.less(KernelVersion{minimum.Kernel, minimum.Major})
@@ -65,7 +70,7 @@ func applies(rule *seccomp.Syscall, in Input) bool {
 		}
 	}
 	if included := rule.Includes; included != nil {
-		if len(included.Caps) > 0 {
+		if !in.has(included.Caps) {
 			return false
 		}
 		if len(included.Arches) > 0 && !slices.Contains(included.Arches, in.Architecture) {

@@ -17,7 +17,7 @@ import (
 // digest is ours already.
 func (c *Client) borrowed(ctx context.Context, name, pinned string) (Image, error) {
 	theirs := namespaces.WithNamespace(ctx, c.options.Lender)
-	lent, err := c.find(theirs, name, pinned)
+	lent, err := c.findLocal(theirs, name, pinned)
 	if err != nil {
 		return Image{}, err
 	}

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -18,6 +19,8 @@ type Policy struct {
 	AllowVulnerableRunc bool
 	// NoProbe takes a cached verdict, or none: the runtime stays unproved.
 	NoProbe bool
+	// Fresh has a probe run whatever earlier ones have said.
+	Fresh bool
 	// Shim asks for another shim for gVisor than the default.
 	Shim string
 }
@@ -26,6 +29,8 @@ type Policy struct {
 type Choice struct {
 	Handle Handle
 	Plan   backend.PlanRuntime
+	// Weakness is why the runtime is refused unless AllowVulnerableRunc; nil for none.
+	Weakness error
 }
 
 // Choose picks the runtime. gVisor is taken when a probe sandbox has run on it;
@@ -84,29 +89,29 @@ func (c *Client) try(ctx context.Context, row candidate, policy Policy) (Choice,
 		return Choice{}, err
 	}
 	verdict, known := c.cached(handle)
-	if !known {
+	if known = known && !policy.Fresh; !known {
 		if verdict.Version, err = askVersion(ctx, binary); err != nil {
 			return Choice{}, err
 		}
 	}
 	plan := backend.PlanRuntime{Name: handle.Name, Shim: handle.Shim, Binary: binary, Version: shownVersion(verdict.Version)}
+	var weakness error
 	if row.version != nil {
-		number, err := row.version(verdict.Version)
-		plan.Version = number
-		if err != nil && !policy.AllowVulnerableRunc {
-			return Choice{}, err
-		} else if err != nil {
+		plan.Version, weakness = row.version(verdict.Version)
+		if weakness != nil && !policy.AllowVulnerableRunc {
+			return Choice{}, weakness
+		} else if weakness != nil {
 			plan.Reason = "; its known ways out are accepted by --allow-vulnerable-runc"
 		}
 	}
 	if !known && !policy.NoProbe {
 		if verdict, err = c.prove(ctx, row, handle, verdict); err != nil {
-			return Choice{}, err
+			return Choice{}, errors.Join(err, c.forget(handle))
 		}
 		known = true
 	}
 	plan.Proved, plan.Platform = known, verdict.Platform
-	return Choice{Handle: handle, Plan: plan}, nil
+	return Choice{Handle: handle, Plan: plan, Weakness: weakness}, nil
 }
 
 // prove runs the probe and keeps its verdict when it is good. A bad one is not

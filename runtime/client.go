@@ -38,6 +38,8 @@ type Options struct {
 	// Libexec is a directory that runtimes are looked for in, before the
 	// daemon's PATH.
 	Libexec string
+	// Registries say how images are asked for.
+	Registries Registries
 }
 
 // Daemon is what is known of the daemon.
@@ -91,7 +93,7 @@ func (c *Client) identify(ctx context.Context) error {
 	if err != nil {
 		return c.failed(ctx, "ask containerd for its version", err)
 	}
-	pid := daemonPID(c.options.Address)
+	pid := ListenerPID(c.options.Address)
 	c.daemon = Daemon{Address: c.options.Address, Version: version.Version, PID: pid, SharesPIDs: sharesPIDs(pid)}
 	parts := strings.SplitN(strings.TrimPrefix(version.Version, "v"), ".", 3)
 	if len(parts) >= 2 {

@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
-	"github.com/opencontainers/image-spec/identity"
 )
 
 // Image is an image by digest.
@@ -42,7 +41,7 @@ func (c *Client) ResolveImage(ctx context.Context, text string) (Image, error) {
 	image, err := c.resolveLocal(ctx, name, pinned)
 	var missing missingError
 	if errors.As(err, &missing) {
-		return c.resolveRemote(ctx, name)
+		return c.resolveRemote(ctx, name, "image "+name+" is neither in the local store nor", "image "+name+" is not in the local store, and", "import it, or name another with --image")
 	}
 	return image, err
 }
@@ -72,15 +71,15 @@ func (c *Client) resolveLocal(ctx context.Context, name, pinned string) (Image, 
 			return image, err
 		}
 	}
-	found, err := c.find(ctx, name, pinned)
+	found, err := c.findLocal(ctx, name, pinned)
 	if err != nil {
 		return Image{}, err
 	}
 	return c.describe(ctx, found, found.Target().Digest.String())
 }
 
-// find looks for an image in the namespace of ctx.
-func (c *Client) find(ctx context.Context, name, pinned string) (client.Image, error) {
+// findLocal looks for an image in the namespace of ctx.
+func (c *Client) findLocal(ctx context.Context, name, pinned string) (client.Image, error) {
 	found, err := c.client.GetImage(ctx, name)
 	if errdefs.IsNotFound(err) && pinned != "" {
 		found, err = c.findPinned(ctx, strings.TrimSuffix(name, "@"+pinned), pinned)
@@ -113,26 +112,25 @@ func (c *Client) findPinned(ctx context.Context, repository, pinned string) (cli
 
 func (c *Client) describe(ctx context.Context, found client.Image, digest string) (Image, error) {
 	image := Image{Reference: found.Name(), Digest: digest, Present: true}
-	layers, err := found.RootFS(ctx)
+	facts, err := c.read(ctx, found.Target())
 	if errdefs.IsNotFound(err) {
 		return Image{}, c.wrongPlatform(ctx, found, err)
 	}
 	if err != nil {
 		return Image{}, c.failed(ctx, "read image "+image.Reference, err)
 	}
-	image.chain = identity.ChainID(layers).String()
-	spec, err := found.Spec(ctx)
-	if err != nil {
-		return Image{}, c.failed(ctx, "read image "+image.Reference, err)
-	}
-	image.Platform = platforms.Format(spec.Platform)
-	if !platforms.Default().Match(spec.Platform) {
+	image.chain = facts.chain(0)
+	image.Platform = platforms.Format(facts.config.Platform)
+	if !platforms.Default().Match(facts.config.Platform) {
 		return Image{}, fmt.Errorf("image %s is for %s, this host is %s: choose one for this platform: %w", image.Reference, image.Platform, platforms.DefaultString(), errdefs.ErrFailedPrecondition)
 	}
 	if image.Size, err = found.Size(ctx); err != nil {
 		return Image{}, c.failed(ctx, "measure image "+image.Reference, err)
 	}
-	if image.Unpacked, err = found.IsUnpacked(ctx, snapshotter); err != nil {
+	switch _, err := c.client.SnapshotService(snapshotter).Stat(ctx, image.chain); {
+	case err == nil:
+		image.Unpacked = true
+	case !errdefs.IsNotFound(err):
 		return Image{}, c.failed(ctx, "look for snapshots of image "+image.Reference, err)
 	}
 	return image, nil
@@ -140,7 +138,7 @@ func (c *Client) describe(ctx context.Context, found client.Image, digest string
 
 // wrongPlatform names the platforms that the image is for.
 func (c *Client) wrongPlatform(ctx context.Context, found client.Image, cause error) error {
-	list, err := images.Platforms(ctx, c.client.ContentStore(), found.Target())
+	list, err := images.Platforms(ctx, c.metadata(), found.Target())
 	if err != nil || len(list) == 0 {
 		return c.failed(ctx, "read image "+found.Name(), cause)
 	}
@@ -152,27 +150,53 @@ func (c *Client) wrongPlatform(ctx context.Context, found client.Image, cause er
 }
 
 // EnsureImage pulls what is missing, by digest, and unpacks it. It returns the
-// image as it is then.
-func (c *Client) EnsureImage(ctx context.Context, image Image, progress backend.Progress) (_ Image, err error) {
+// image as it is then. Of one that failed nothing stays.
+func (c *Client) EnsureImage(ctx context.Context, image Image, progress backend.Progress) (Image, error) {
+	return c.ensure(ctx, image, fetching{most: backend.DefaultImageSize, progress: progress})
+}
+
+// fetching is how an image is fetched.
+type fetching struct {
+	most     int64 // bytes, packed, and unpacked
+	progress backend.Progress
+	// goesOn leaves what has come of a pull that is cut for the next one.
+	goesOn bool
+	// needed says that somebody needs the image that has had the name.
+	needed func(name, digest string) bool
+}
+
+func (c *Client) ensure(ctx context.Context, image Image, how fetching) (_ Image, err error) {
 	if image.Present && image.Unpacked {
 		return image, nil
 	}
-	ctx, release, err := c.lease(ctx)
+	what := "image " + image.Digest
+	ctx, held, err := c.lease(ctx, what)
 	if err != nil {
 		return Image{}, err
 	}
-	defer func() { err = errors.Join(err, release(err != nil)) }()
+	defer func() {
+		switch {
+		case err == nil:
+			if _, dropErr := c.dropCut(ctx, what); dropErr != nil { // they end by their own time
+				log.G(ctx).WithError(dropErr).Debug("drop what was cut of this image")
+			}
+			err = held.release(ctx, false)
+		case how.goesOn && goesOn(err):
+			err = fmt.Errorf("%w: what has come stays for a day: pull it again to go on, or drop it by `claude-bottle image prune`", err)
+		default:
+			err = errors.Join(err, held.release(ctx, true))
+		}
+	}()
 	if image.lender != "" {
 		if err := c.borrow(ctx, image); err != nil {
 			return Image{}, err
 		}
 	}
 	if !image.Present {
-		if err := c.pull(ctx, image, progress); err != nil {
+		if err := c.pull(ctx, image, how); err != nil {
 			return Image{}, err
 		}
 	}
-	const unpackBound = 30 * time.Minute
 	long, cancel := c.boundedBy(ctx, unpackBound)
 	defer cancel()
 	found, err := c.client.GetImage(long, image.Reference)
@@ -183,15 +207,21 @@ func (c *Client) EnsureImage(ctx context.Context, image Image, progress backend.
 		return Image{}, fmt.Errorf("image %s is %s now, the plan says %s: start again to see the new plan: %w", image.Reference, got, image.Digest, errdefs.ErrAborted)
 	}
 	if !image.Unpacked {
-		progress.Bytes("unpacking "+image.Reference, 0, 0)
-		ended := progress.Step("unpack image")
-		err := found.Unpack(long, snapshotter)
+		how.progress.Bytes("unpacking "+image.Reference, 0, 0)
+		ended := how.progress.Step("unpack image")
+		err := c.unpack(long, found, limits(how.most))
 		ended(err)
 		if err != nil {
 			return Image{}, c.failed(long, "unpack image "+image.Reference, err)
 		}
 	}
 	return c.describe(long, found, image.Digest)
+}
+
+// goesOn says that a next try may do better: that nothing was wrong with what came,
+// nor with where it was put.
+func goesOn(err error) bool {
+	return !errdefs.IsFailedPrecondition(err) && !errdefs.IsResourceExhausted(err) && !errdefs.IsInvalidArgument(err) && !errdefs.IsNotFound(err) && !diskFull(err)
 }
 
 // normalize spells a reference out as docker does, and returns its pin.

@@ -16,7 +16,7 @@ func TestTransfersCountWhatIsOfThisImage(t *testing.T) {
 		return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerZstd, Digest: digest.FromString(text), Size: size}
 	}
 	whole, begun, refused := part("whole", 10), part("begun", 100), part("refused", 1000)
-	transfers := &transfers{sizes: map[string]int64{}, done: map[string]bool{}}
+	transfers := &transfers{most: 1 << 20, sizes: map[string]int64{}, done: map[string]bool{}}
 	broken := errors.New("broken off")
 	handler := transfers.wrap(images.HandlerFunc(func(_ context.Context, part ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		if part.Digest == whole.Digest {

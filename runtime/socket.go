@@ -101,9 +101,9 @@ func dialable(path string, within time.Duration) error {
 	return conn.Close()
 }
 
-// daemonPID is the process that listens on the socket, as this process sees it;
+// ListenerPID is the process that listens on the socket, as this process sees it;
 // 0 when it is in a namespace that can't be seen from here.
-func daemonPID(path string) int {
+func ListenerPID(path string) int {
 	conn, err := net.Dial("unix", path)
 	if err != nil {
 		return 0

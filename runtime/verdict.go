@@ -26,23 +26,41 @@ func (c *Client) verdictFile() string { return filepath.Join(c.options.Root, "ve
 // verdictKey changes with everything that may change the verdict: the binary,
 // the daemon, the boot, PID 1.
 func (c *Client) verdictKey(handle Handle) (string, error) {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	world, err := c.world()
 	if err != nil {
-		return "", fmt.Errorf("read boot id: %w", err)
+		return "", err
 	}
-	key := []string{c.daemon.Version, strings.TrimSpace(string(boot)), handle.Shim}
+	key := append(world, handle.Shim)
 	for _, path := range []string{handle.Binary, c.options.InitPath} {
-		info, err := os.Stat(path)
+		file, err := fileKey(path)
 		if err != nil {
-			return "", fmt.Errorf("look at %s: %w", path, err)
+			return "", err
 		}
-		stat, ok := info.Sys().(*syscall.Stat_t)
-		if !ok {
-			return "", fmt.Errorf("look at %s: no inode", path)
-		}
-		key = append(key, fmt.Sprintf("%s %d %d %d", path, stat.Ino, info.Size(), info.ModTime().UnixNano()))
+		key = append(key, file)
 	}
 	return strings.Join(key, "|"), nil
+}
+
+// world is what all verdicts of this daemon and boot have in common.
+func (c *Client) world() ([]string, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil, fmt.Errorf("read boot id: %w", err)
+	}
+	return []string{c.daemon.Version, strings.TrimSpace(string(boot))}, nil
+}
+
+// fileKey changes with the file.
+func fileKey(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("look at %s: %w", path, err)
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "", fmt.Errorf("look at %s: no inode", path)
+	}
+	return fmt.Sprintf("%s %d %d %d", path, stat.Ino, info.Size(), info.ModTime().UnixNano()), nil
 }
 
 // CheckUnchanged refuses a runtime whose binary, or PID 1, is not the one that
@@ -89,6 +107,22 @@ func (c *Client) remember(handle Handle, found verdict) error {
 		clear(known)
 	}
 	known[key] = found
+	return c.write(known)
+}
+
+// forget drops a verdict that has turned out to be wrong.
+func (c *Client) forget(handle Handle) error {
+	known := c.verdicts()
+	key, err := c.verdictKey(handle)
+	if _, there := known[key]; err != nil || !there {
+		return nil //nolint:nilerr // what has changed has no verdict
+	}
+	delete(known, key)
+	return c.write(known)
+}
+
+// write replaces the file of verdicts.
+func (c *Client) write(known map[string]verdict) error {
 	data, err := json.Marshal(known)
 	if err != nil {
 		return fmt.Errorf("encode verdicts: %w", err)

@@ -103,7 +103,7 @@ func (r *running) ends() error {
 	case err := <-r.ended:
 		r.ended <- err
 		return err
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		r.Fatal("the supervisor does not end")
 		return nil
 	}
@@ -237,7 +237,7 @@ func TestSocketsAreForTheirOwnersAlone(t *testing.T) {
 		uid  uint32
 	}{{r.config.neckSocket(), uid}, {r.config.controlSocket(), uint32(os.Geteuid())}} {
 		var stat unix.Stat_t
-		for deadline := time.Now().Add(30 * time.Second); stat.Uid != test.uid || stat.Mode&0o777 != 0o600; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); stat.Uid != test.uid || stat.Mode&0o777 != 0o600; time.Sleep(time.Millisecond) {
 			if err := unix.Lstat(test.path, &stat); err != nil && !errors.Is(err, unix.ENOENT) || time.Now().After(deadline) {
 				t.Fatalf("%s: uid %d, mode %o, %v", test.path, stat.Uid, stat.Mode, err)
 			}

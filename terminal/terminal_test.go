@@ -88,7 +88,7 @@ func (e *emulator) shows(text string) {
 		select {
 		case more := <-e.drawn:
 			all += more
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			e.t.Fatalf("%q is not in %q", text, all)
 		}
 	}

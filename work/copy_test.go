@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/archive"
@@ -104,16 +105,17 @@ func TestT17_F26_ABottleThatStopsOrFailsLeavesNothing(t *testing.T) {
 // TestTheTimeOfTheHostsEndIsNoStall: a slow reader of the stream is not the bottle's
 // fault.
 func TestTheTimeOfTheHostsEndIsNoStall(t *testing.T) {
-	options := copyOptions()
-	options.Stall = 200 * time.Millisecond
-	slow := writerFunc(func(p []byte) (int, error) {
-		timer := time.NewTimer(2 * options.Stall)
-		<-timer.C
-		return len(p), nil
+	from := source(t)
+	synctest.Test(t, func(t *testing.T) { // whose clock goes on while nobody does anything
+		options := copyOptions()
+		slow := writerFunc(func(p []byte) (int, error) {
+			time.Sleep(2 * options.Stall)
+			return len(p), nil
+		})
+		if _, err := CopyOut(t.Context(), from, slow, "mine", options); err != nil {
+			t.Error(err)
+		}
 	})
-	if _, err := CopyOut(t.Context(), source(t), slow, "mine", options); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestT17_ABottleThatTakesNothingEndsACopy(t *testing.T) {

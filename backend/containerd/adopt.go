@@ -130,6 +130,9 @@ func (l *launch) stage() error {
 	if l.adopted {
 		return stageAgain(l.places, l.user)
 	}
+	if l.builds {
+		return errors.Join(stageBuild(l.places, l.user), writePlan(l.places, l.plan))
+	}
 	if err := stage(l.places, l.user); err != nil {
 		return err
 	}

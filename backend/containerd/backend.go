@@ -42,6 +42,8 @@ type Options struct {
 	// bottle file is read for: helpers.
 	Require  func() (backend.RuntimePolicy, error) `json:"-"`
 	Progress backend.Progress                      `json:"-"`
+	// Registries say how images are asked for; a supervisor asks for none.
+	Registries runtime.Registries `json:"-"`
 	// Notice is told what the user should read when the terminal is free.
 	Notice func(string) `json:"-"`
 }
@@ -69,6 +71,7 @@ func New(ctx context.Context, options Options) (*Backend, error) {
 	client, err := runtime.Connect(ctx, runtime.Options{
 		Address: options.Address, Namespace: options.Namespace, Lender: options.Lender,
 		Root: paths.root, InitPath: options.Init, RuntimeRoot: paths.runtimeRoot(), Libexec: options.Libexec,
+		Registries: options.Registries,
 	})
 	if err != nil {
 		return nil, err

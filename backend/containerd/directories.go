@@ -2,13 +2,14 @@ package containerd
 
 import (
 	"context"
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
-	"strings"
+	"path/filepath"
 
 	"github.com/claude-bottle/claude-bottle/backend"
-	"golang.org/x/sys/unix"
+	"github.com/containerd/log"
+	"github.com/fsnotify/fsnotify"
 )
 
 // directoryChange is that of a directory of a bottle: it has come, gone, or been touched.
@@ -22,65 +23,55 @@ type directoryChange struct {
 // watchDirectories tells of the directories of bottles. The channel is closed when ctx
 // has ended, or the kernel tells no more.
 func watchDirectories(ctx context.Context, paths layout) (<-chan directoryChange, error) {
-	descriptor, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, fmt.Errorf("watch directories: %w", err)
 	}
-	file := os.NewFile(uintptr(descriptor), "inotify")
-	const what = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_ATTRIB | unix.IN_ONLYDIR
-	isRun := map[int32]bool{}
 	for _, dir := range []string{paths.bottles(), paths.runBottles()} {
-		watched, err := unix.InotifyAddWatch(descriptor, dir, what)
-		if err != nil {
-			_ = file.Close()
-			return nil, fmt.Errorf("watch directory %s: %w", dir, err)
+		if err := watcher.Add(dir); err != nil {
+			return nil, errors.Join(fmt.Errorf("watch directory %s: %w", dir, err), watcher.Close())
 		}
-		isRun[int32(watched)] = dir == paths.runBottles() //nolint:gosec // as the kernel has it
 	}
 	changes := make(chan directoryChange)
-	stop := context.AfterFunc(ctx, func() { _ = file.Close() })
 	go func() {
 		defer close(changes)
-		defer func() { stop(); _ = file.Close() }()
-		buffer := make([]byte, 64<<10)
+		defer func() { _ = watcher.Close() }()
 		for {
-			n, err := file.Read(buffer)
-			if err != nil {
+			changed, ok := nextChange(ctx, watcher, paths)
+			if !ok {
 				return
 			}
-			for _, changed := range parseChanges(buffer[:n], isRun) {
-				select {
-				case changes <- changed:
-				case <-ctx.Done():
-					return
-				}
+			select {
+			case changes <- changed:
+			case <-ctx.Done():
+				return
 			}
 		}
 	}()
 	return changes, nil
 }
 
-// parseChanges reads what the kernel has written: see inotify(7).
-func parseChanges(data []byte, isRun map[int32]bool) []directoryChange {
-	var changes []directoryChange
-	for len(data) >= unix.SizeofInotifyEvent {
-		watched := int32(binary.NativeEndian.Uint32(data)) //nolint:gosec // as the kernel has it
-		mask := binary.NativeEndian.Uint32(data[4:])
-		end := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(data[12:]))
-		if end > len(data) {
-			break
-		}
-		name := strings.TrimRight(string(data[unix.SizeofInotifyEvent:end]), "\x00")
-		data = data[end:]
-		if mask&unix.IN_Q_OVERFLOW != 0 {
-			changes = append(changes, directoryChange{missed: true})
-			continue
-		}
-		if id, err := backend.ParseID(name); err == nil {
-			changes = append(changes, directoryChange{id: id, run: isRun[watched]})
+// nextChange waits for the next one of a bottle. It says false when there will be none.
+func nextChange(ctx context.Context, watcher *fsnotify.Watcher, paths layout) (directoryChange, bool) {
+	for {
+		select {
+		case event, ok := <-watcher.Events:
+			if !ok {
+				return directoryChange{}, false
+			}
+			if id, err := backend.ParseID(filepath.Base(event.Name)); err == nil {
+				return directoryChange{id: id, run: filepath.Dir(event.Name) == paths.runBottles()}, true
+			}
+		case err, ok := <-watcher.Errors:
+			if !ok {
+				return directoryChange{}, false
+			}
+			log.G(ctx).WithError(err).Debug("watch directories")
+			return directoryChange{missed: true}, true
+		case <-ctx.Done():
+			return directoryChange{}, false
 		}
 	}
-	return changes
 }
 
 // touch has those who watch the directory look at the bottle.

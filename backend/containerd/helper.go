@@ -63,7 +63,7 @@ func (b *Backend) help(ctx context.Context, work *backend.Work, helps *helping) 
 	if err != nil {
 		return nil, fmt.Errorf("plan a helper bottle for %s: %w", work.Handle(), err)
 	}
-	l, err := b.launch(ctx, plan, backend.Secrets{}, helps, nil)
+	l, err := b.launch(ctx, plan, backend.Secrets{}, role{helps: helps})
 	if err != nil {
 		return nil, fmt.Errorf("helper bottle for %s: %w", work.Handle(), err)
 	}

@@ -28,10 +28,7 @@ type launch struct {
 	netns      *networkNamespace
 	supervisor *supervise.Client
 	promptPath string
-	// helps is set when it is a helper bottle.
-	helps *helping
-	// provisioner fills its places.
-	provisioner backend.Provisioner
+	role
 }
 
 // Launch implements backend.Backend.
@@ -43,15 +40,15 @@ func (b *Backend) launchBottle(ctx context.Context, plan *backend.Plan, secrets 
 	if err := supervise.CheckSSHKeys(plan, secrets); err != nil {
 		return nil, err
 	}
-	l, err := b.launch(ctx, plan, secrets, nil, by)
+	l, err := b.launch(ctx, plan, secrets, role{provisioner: by})
 	if err != nil {
 		return nil, err
 	}
 	return l.bottle(), nil
 }
 
-// launch brings a bottle up, or a helper of one.
-func (b *Backend) launch(ctx context.Context, plan *backend.Plan, secrets backend.Secrets, helps *helping, by backend.Provisioner) (_ *launch, err error) {
+// launch brings a bottle up, whatever it is for.
+func (b *Backend) launch(ctx context.Context, plan *backend.Plan, secrets backend.Secrets, as role) (_ *launch, err error) {
 	detail, err := detailOf(plan)
 	if err != nil {
 		return nil, err
@@ -71,7 +68,7 @@ func (b *Backend) launch(ctx context.Context, plan *backend.Plan, secrets backen
 	if err != nil {
 		return nil, err
 	}
-	l := &launch{claim: claimed, backend: b, plan: plan, detail: detail, secrets: secrets, helps: helps, provisioner: by}
+	l := &launch{claim: claimed, backend: b, plan: plan, detail: detail, secrets: secrets, role: as}
 	if err := l.record(ctx); err != nil {
 		l.netns.close()
 		l.abandon()
@@ -128,7 +125,7 @@ func (b *Backend) makeWay(ctx context.Context, name string) error {
 
 // record stages what the spec names and claims the bottle's name.
 func (l *launch) record(ctx context.Context) (err error) {
-	if l.user, err = newUser(l.owner(), l.plan.User.Namespace); err != nil {
+	if l.user, err = l.whose()(l.owner(), l.plan.User.Namespace); err != nil {
 		return err
 	}
 	if err := l.stage(); err != nil {
@@ -137,7 +134,7 @@ func (l *launch) record(ctx context.Context) (err error) {
 	if l.netns, err = newNetworkNamespace(l.places.netns(), l.backend.client.Daemon().SharesPIDs); err != nil {
 		return err
 	}
-	spec, err := l.backend.buildSpec(l.plan, l.places, l.user, l.netns.path, l.workspace())
+	spec, err := l.spec()
 	if err != nil {
 		return err
 	}
@@ -233,9 +230,9 @@ func (l *launch) supervise(ctx context.Context) error {
 
 // provision fills the places and notes what they held before claude came. What
 // goes in is kept beside it for those who ask later what has changed. A helper has
-// nothing of its own to be filled or kept: claude never comes.
+// nothing of its own to be filled or kept, and a build neither: claude never comes.
 func (l *launch) provision(ctx context.Context) error {
-	if l.helps != nil {
+	if l.helps != nil || l.builds {
 		return nil
 	}
 	if l.adopted {

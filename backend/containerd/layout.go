@@ -44,7 +44,7 @@ func makeDirectory(path string, mode fs.FileMode) error {
 // make creates the directories that all bottles share. What lies on their way
 // must belong to root and be writable by nobody else.
 func (l layout) make() error {
-	for _, dir := range []string{filepath.Dir(l.root), l.root, l.bottles(), filepath.Dir(l.runRoot), l.runRoot, l.runBottles()} {
+	for _, dir := range l.shared() {
 		if err := os.MkdirAll(filepath.Dir(dir), wayThrough); err != nil {
 			return fmt.Errorf("make state directory (--root and --run-root name others): %w", err)
 		}
@@ -62,13 +62,23 @@ func (l layout) make() error {
 	return nil
 }
 
+// shared are the directories that all bottles share, each after the one it lies in.
+func (l layout) shared() []string {
+	return []string{filepath.Dir(l.root), l.root, l.bottles(), filepath.Dir(l.runRoot), l.runRoot, l.runBottles()}
+}
+
 func (l layout) bottles() string     { return filepath.Join(l.root, "bottles") }
 func (l layout) runBottles() string  { return filepath.Join(l.runRoot, "bottles") }
+func (l layout) buildLock() string   { return filepath.Join(l.runRoot, "build.lock") }
+func (l layout) builds() string      { return filepath.Join(l.root, "builds") }
 func (l layout) runtimeRoot() string { return filepath.Join(l.runRoot, "runtime") }
 
 // claimLock is shared with all other daemons and namespaces: no two bottles get the same
 // range of ids.
 func (l layout) claimLock() string { return filepath.Join(filepath.Dir(l.runRoot), "claim.lock") }
+
+// audit is where what the step with that key asked of the network is kept.
+func (l layout) audit(key string) string { return filepath.Join(l.builds(), key+".jsonl") }
 
 func (l layout) bottle(id backend.ID) places {
 	return places{

@@ -44,6 +44,9 @@ func (b *Backend) prepare(ctx context.Context, spec backend.Spec, gather gather)
 			return nil, err
 		}
 	}
+	if err := b.checkBuilt(ctx, spec); err != nil {
+		return nil, err
+	}
 	var (
 		image  runtime.Image
 		choice runtime.Choice
@@ -166,6 +169,8 @@ func imageReference(spec backend.Spec) string {
 	switch {
 	case spec.Image != "":
 		return spec.Image
+	case spec.Manifest.Bottle.Recipe != nil:
+		return backend.BuiltImage(spec.Manifest.Bottle.Name)
 	case spec.Manifest.Bottle.Image != "":
 		return spec.Manifest.Bottle.Image
 	default:

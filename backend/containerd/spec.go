@@ -10,7 +10,6 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/oci"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,29 +21,25 @@ const (
 	userNamespaceID = uidCount
 )
 
-// buildSpec writes the OCI spec of a bottle from the plan and what was made for
-// it at launch, and has it checked. workspace is the directory that the bottle
-// works in.
-func (b *Backend) buildSpec(plan *backend.Plan, where places, who user, netns, workspace string) (*specs.Spec, error) {
+// specInput is what the OCI spec of every bottle is made of, from the plan and what was
+// made for it at launch. What it mounts is still to come.
+func (b *Backend) specInput(plan *backend.Plan, where places, who user, netns string) (oci.Input, error) {
 	detail, err := detailOf(plan)
 	if err != nil {
-		return nil, err
+		return oci.Input{}, err
 	}
 	kernel, err := kernelVersion()
 	if err != nil {
-		return nil, err
+		return oci.Input{}, err
 	}
 	input := oci.Input{
 		Runtime:          oci.Runtime(plan.Runtime.Name),
 		Hostname:         where.id.Name,
 		Args:             []string{backend.InitPath, "init", "--neck", backend.NeckPath + "/neck.sock"},
 		Env:              []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-		Cwd:              backend.WorkspacePath,
 		UID:              who.inside,
 		GID:              who.inside,
 		NetworkNamespace: netns,
-		Mounts:           b.binds(where, workspace),
-		Sources:          []string{where.state, where.run, workspace, b.options.Init},
 		CgroupsPath:      cgroupPath(where.id),
 		Limits: oci.Limits{
 			MemoryBytes: plan.Limits.MemoryBytes,
@@ -65,11 +60,14 @@ func (b *Backend) buildSpec(plan *backend.Plan, where places, who user, netns, w
 	if who.first != 0 {
 		input.UserNamespace = &oci.UserNamespace{HostID: who.first, Size: userNamespaceID}
 	}
-	spec, err := oci.Build(input)
-	if err != nil {
-		return nil, fmt.Errorf("build OCI spec: %w", err)
-	}
-	return spec, nil
+	return input, nil
+}
+
+// toWork makes it that of a bottle in which an agent works in that directory of the host.
+func (b *Backend) toWork(input *oci.Input, where places, workspace string) {
+	input.Cwd = backend.WorkspacePath
+	input.Mounts = b.binds(where, workspace)
+	input.Sources = []string{where.state, where.run, workspace, b.options.Init}
 }
 
 func (b *Backend) binds(where places, workspace string) []oci.Mount {
@@ -78,10 +76,17 @@ func (b *Backend) binds(where places, workspace string) []oci.Mount {
 		{Source: where.place(backend.PlaceHome), Destination: backend.HomePath},
 		{Source: where.place(backend.PlaceClaude), Destination: backend.ClaudePath},
 		{Source: where.place(backend.PlaceSSH), Destination: backend.SSHPath},
+	}
+	return append(list, b.ownBinds(where, slices.Sorted(maps.Keys(etcFiles(where.id, user{}))))...)
+}
+
+// ownBinds are what PID 1 needs of the host, and those files of /etc.
+func (b *Backend) ownBinds(where places, etc []string) []oci.Mount {
+	list := []oci.Mount{
 		{Source: where.neck(), Destination: backend.NeckPath, ReadOnly: true},
 		{Source: b.options.Init, Destination: backend.InitPath, ReadOnly: true},
 	}
-	for _, name := range slices.Sorted(maps.Keys(etcFiles(where.id, user{}))) {
+	for _, name := range etc {
 		list = append(list, oci.Mount{Source: filepath.Join(where.etc(), name), Destination: "/etc/" + name, ReadOnly: true})
 	}
 	return list

@@ -63,6 +63,16 @@ func makeOwned(dir string, who user) error {
 // what PID 1 says to: a shim would make it readable by everybody who can guess its
 // path.
 func stageRun(where places, who user) error {
+	if err := makeInitLog(where); err != nil {
+		return err
+	}
+	if err := makeOwned(where.place(backend.PlaceSSH), who); err != nil {
+		return err
+	}
+	return stageEtc(where, etcFiles(where.id, who))
+}
+
+func makeInitLog(where places) error {
 	said, err := os.OpenFile(where.initLog(), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("make log of PID 1: %w", err)
@@ -70,15 +80,17 @@ func stageRun(where places, who user) error {
 	if err := said.Close(); err != nil {
 		return fmt.Errorf("make log of PID 1: %w", err)
 	}
-	if err := makeOwned(where.place(backend.PlaceSSH), who); err != nil {
-		return err
-	}
+	return nil
+}
+
+// stageEtc makes the directories that are bound, and the files of /etc.
+func stageEtc(where places, files map[string]string) error {
 	for _, dir := range []string{where.neck(), where.etc()} {
 		if err := makeDirectory(dir, 0o755); err != nil {
 			return fmt.Errorf("make bound directory: %w", err)
 		}
 	}
-	for name, text := range etcFiles(where.id, who) {
+	for name, text := range files {
 		path := filepath.Join(where.etc(), name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return fmt.Errorf("write bound file: %w", err)

@@ -2,7 +2,6 @@ package containerd
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"net"
 	"os"
@@ -13,8 +12,8 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/neck"
 	"github.com/claude-bottle/claude-bottle/supervise"
+	"github.com/fsnotify/fsnotify"
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 )
 
 // TestF3_ABottleIsToldOfWhenItsSupervisorGoes, as long as there is anything of it to
@@ -124,14 +123,13 @@ func TestDirectoriesOfBottlesAreToldOf(t *testing.T) {
 }
 
 func TestChangesThatWereMissedAreKnown(t *testing.T) {
-	event := make([]byte, unix.SizeofInotifyEvent)
-	binary.NativeEndian.PutUint32(event[4:], unix.IN_Q_OVERFLOW)
-	if got := parseChanges(event, nil); len(got) != 1 || !got[0].missed {
-		t.Errorf("read was %+v", got)
+	told := &fsnotify.Watcher{Events: make(chan fsnotify.Event), Errors: make(chan error, 1)}
+	told.Errors <- fsnotify.ErrEventOverflow
+	if got, ok := nextChange(t.Context(), told, layout{}); !ok || !got.missed {
+		t.Errorf("told was %+v, %v", got, ok)
 	}
-	for n := range event {
-		if got := parseChanges(event[:n], nil); len(got) != 0 {
-			t.Errorf("of %d bytes read was %+v", n, got)
-		}
+	close(told.Events)
+	if got, ok := nextChange(t.Context(), told, layout{}); ok {
+		t.Errorf("of one that tells no more told was %+v", got)
 	}
 }

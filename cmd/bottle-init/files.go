@@ -84,6 +84,15 @@ func filesWork(request neck.Request) (func(context.Context, *neck.Command, io.Re
 		}, nil
 	}
 	return func(ctx context.Context, _ *neck.Command, input io.Reader) error {
+		if request.Files.Parents {
+			way := path.Dir(path.Clean(request.Files.Path))
+			if strings.HasSuffix(request.Files.Path, "/") {
+				way = path.Clean(request.Files.Path)
+			}
+			if err := os.MkdirAll(way, 0o755); err != nil { //nolint:gosec // all users of the image pass
+				return err
+			}
+		}
 		_, err := archive.Deliver(ctx, input, archive.Delivery{
 			Files: archive.OwnFiles{}, To: request.Files.Path, Name: request.Files.Name,
 			Options: archive.Options{Caps: archive.CopyCaps(request.Files.Bytes, request.Files.Entries)},

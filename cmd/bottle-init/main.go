@@ -25,7 +25,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("it is started by claude-bottle: init --neck SOCKET, probe or version")
+		return fmt.Errorf("it is started by claude-bottle: init --neck SOCKET, probe, sync or version")
 	}
 	switch {
 	case args[0] == "version":
@@ -33,6 +33,9 @@ func run(args []string) error {
 		return err
 	case args[0] == "probe":
 		return probe(os.Stdout)
+	case args[0] == "sync":
+		unix.Sync()
+		return nil
 	case args[0] == "init" && len(args) == 3 && args[1] == "--neck":
 		return serve(args[2])
 	default:

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/neck"
 	"github.com/miekg/dns"
@@ -156,7 +157,7 @@ func TestWithAllAddressesInUseANewNameIsNotFound(t *testing.T) {
 
 func exchange(t *testing.T, network, server string, question *dns.Msg) *dns.Msg {
 	t.Helper()
-	answer, _, err := (&dns.Client{Net: network}).Exchange(question, server)
+	answer, _, err := (&dns.Client{Net: network, Timeout: time.Minute}).Exchange(question, server)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/backend/containerd"
 	"github.com/claude-bottle/claude-bottle/egress"
+	"github.com/claude-bottle/claude-bottle/image/credentials"
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/runtime"
 	"github.com/containerd/log"
@@ -37,6 +38,8 @@ type application struct {
 	logFormat string
 	logFile   string
 	quiet     bool
+	// hostsDir is said by a flag of the verbs that pull.
+	hostsDir string
 	// noController starts none.
 	noController bool
 	// verb is the command that runs, without the program's name.
@@ -108,7 +111,7 @@ the credential for the Anthropic API never enters it.`,
 		a.portForwardCommand(), a.stopCommand(), a.waitCommand(), a.restartCommand(), a.runCommand(), a.topCommand(), a.copyCommand(), a.diffCommand(), a.applyCommand(),
 		a.fetchCommand(), a.mergeCommand(), a.removeCommand(), a.gcCommand(),
 		a.getCommand(), a.describeCommand(), a.deleteCommand(), a.controllerCommand(),
-		a.egressCommand(), a.cleanupCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
+		a.imageCommand(), a.egressCommand(), a.cleanupCommand(), a.doctorCommand(), a.schemaCommand(), a.versionCommand(), a.superviseCommand(),
 	)
 	return root
 }
@@ -166,9 +169,11 @@ func (a *application) containerdOptions() (containerd.Options, error) {
 		return containerd.Options{}, err
 	}
 	shim, _ := a.lookup("CLAUDE_BOTTLE_SHIM")
+	home, _ := os.UserHomeDir() // without one there are no logins, unless a variable says where
 	return containerd.Options{
 		Address: address, Namespace: a.namespace, Root: a.root, RunRoot: a.runRoot,
 		Init: parts.init, Executable: parts.executable, Libexec: parts.libexec, Shim: shim,
+		Registries: runtime.Registries{Logins: credentials.File(a.lookup, home), HostDirs: a.hostDirs()},
 		Require: func() (backend.RuntimePolicy, error) {
 			host, err := manifest.LoadHost(manifest.Options{HostFile: manifest.DefaultHostFile})
 			return host.RequireRuntime, err

@@ -65,6 +65,9 @@ func (a *application) printInfo(m *backend.Manifest, limits backend.Limits) erro
 	row("prompt", fmt.Sprintf("%d characters", len([]rune(m.Agent.Prompt))))
 	row("bottle", m.Bottle.Name)
 	row("image", m.Bottle.Image)
+	if m.Bottle.Recipe != nil {
+		row("image", "a recipe, from "+m.Bottle.Recipe.From)
+	}
 	row("runtime", string(m.Bottle.Runtime))
 	for _, rule := range m.Bottle.Egress.Allow {
 		row("egress", rule)

@@ -167,6 +167,9 @@ func (a *application) session(ctx context.Context, o startOptions, began time.Ti
 	if err != nil {
 		return err
 	}
+	if err := a.haveImage(ctx, opened, spec, o, tty, progress); err != nil {
+		return a.afterSignal(ctx, err)
+	}
 	planned := progress.Step("prepare")
 	plan, err := opened.Prepare(ctx, spec)
 	planned(err)

@@ -37,13 +37,13 @@ func (a *application) versionCommand() *cobra.Command {
 }
 
 func (a *application) schemaCommand() *cobra.Command {
-	kinds := []string{string(manifest.KindAgent), string(manifest.KindBottle), string(manifest.KindHost), "resource", "crd"}
+	kinds := []string{string(manifest.KindAgent), string(manifest.KindBottle), string(manifest.KindRecipe), string(manifest.KindHost), "resource", "crd"}
 	takes := strings.Join(kinds[:len(kinds)-1], ", ") + " or " + kinds[len(kinds)-1]
 	return &cobra.Command{
 		Use:   "schema " + strings.Join(kinds, "|"),
 		Short: "Print the JSON Schema of a file, for editors",
-		Long: `Print the JSON Schema of a file, for editors: that of an agent, a bottle, the host's
-configuration, or of a resource that apply -f takes. crd is the CustomResourceDefinition
+		Long: `Print the JSON Schema of a file, for editors: that of an agent, a bottle, a recipe, the
+host's configuration, or of a resource that apply -f takes. crd is the CustomResourceDefinition
 by which a cluster takes the same resources.`,
 		Example:   "  claude-bottle schema bottle > bottle.schema.json\n  claude-bottle schema crd | kubectl apply -f -",
 		ValidArgs: kinds,

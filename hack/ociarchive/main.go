@@ -38,7 +38,7 @@ func (l *list) Set(value string) error {
 // run parses the arguments, writes the archive and prints the digest of the image's manifest on stdout.
 func run(args []string) error {
 	flags := flag.NewFlagSet("ociarchive", flag.ContinueOnError)
-	var env, command, labels, layers list
+	var env, command, labels, layers, volumes list
 	output := flags.String("output", "", "the archive to write")
 	name := flags.String("name", "", "the image's full `NAME`, such as docker.io/library/debian:12")
 	architecture := flags.String("architecture", "amd64", "the image's architecture, in Go's spelling")
@@ -47,6 +47,7 @@ func run(args []string) error {
 	flags.Var(&env, "env", "`KEY=VALUE` of the image's environment (repeatable)")
 	flags.Var(&command, "command", "a `WORD` of the image's command (repeatable)")
 	flags.Var(&labels, "label", "`KEY=VALUE` label of the image (repeatable)")
+	flags.Var(&volumes, "volume", "`PATH` of a volume of the image (repeatable)")
 	flags.Var(&layers, "layer", "`TAR:COMMENT` of a layer, lowest first (repeatable)")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -71,6 +72,12 @@ func run(args []string) error {
 			return fmt.Errorf("parse label %q: no = in it", label)
 		}
 		image.Config.Labels[key] = value
+	}
+	for _, volume := range volumes {
+		if image.Config.Volumes == nil {
+			image.Config.Volumes = map[string]struct{}{}
+		}
+		image.Config.Volumes[volume] = struct{}{}
 	}
 	for _, layer := range layers {
 		path, comment, _ := strings.Cut(layer, ":")

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -20,10 +21,14 @@ func Contains(t testing.TB, text string, parts ...string) {
 	}
 }
 
+// Patience is how long a test waits for what has to come. It bounds what hangs, and says
+// nothing of how fast anything is: a machine may be ten times slower than another.
+const Patience = 4 * time.Minute
+
 // Eventually waits for a condition; what says what was waited for.
 func Eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(Patience)
 	for !condition() {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
@@ -32,21 +37,28 @@ func Eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// checkNothingLeft is invariant I1: once the supervisors are done, the ledger is
-// as it was before.
+// checkNothingLeft is invariant I1: the supervisors end, and then the ledger is as it
+// was before.
 func (u *User) checkNothingLeft() {
+	u.NothingLeft(u, "the test")
+	// The last of a bottle to go is its supervisor, which the next test would take for its own.
+	Eventually(u, "the supervisors end", func() bool { return len(u.Supervisors()) == 0 })
+}
+
+// NothingLeft fails unless what bottles have made is gone. The daemon notices the end of
+// a shim when it gets to it, and then removes its bundle: that is waited for.
+func (u *User) NothingLeft(t testing.TB, after string) {
+	t.Helper()
 	var left string
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		left = u.Left()
-		if left == "" || time.Now().After(deadline) {
+	for deadline := time.Now().Add(Patience); ; time.Sleep(20 * time.Millisecond) {
+		if left = u.Left(); left == "" {
+			return
+		}
+		if time.Now().After(deadline) {
 			break
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
-	if left != "" {
-		u.Errorf("I1: left behind:\n%s", left)
-	}
+	t.Fatalf("I1: after %s there is left:\n%s", after, left)
 }
 
 // Left lists what bottles have left: at the daemon, and in the run directory.
@@ -95,6 +107,28 @@ func (u *User) Supervisors() []int {
 		}
 	}
 	return pids
+}
+
+// Supervisor waits for the one supervisor that there is.
+func (u *User) Supervisor(t testing.TB) (pid int) {
+	t.Helper()
+	Eventually(t, "there is one supervisor", func() bool {
+		pids := u.Supervisors()
+		if len(pids) == 1 {
+			pid = pids[0]
+		}
+		return len(pids) == 1
+	})
+	return pid
+}
+
+// Abandon kills a client and supervisors. The client stands still before it dies: it
+// would take its bottle down by itself once it sees no supervisor.
+func Abandon(client int, supervisors []int) {
+	_ = syscall.Kill(client, syscall.SIGSTOP)
+	for _, pid := range append(supervisors, client) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
 }
 
 // dying says that a process of that name has lost its memory, and with it its

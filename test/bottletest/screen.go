@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/creack/pty"
@@ -28,18 +29,40 @@ type Screen struct {
 // OnTerminal starts the program on a PTY of 100 by 30.
 func (u *User) OnTerminal(args ...string) *Screen {
 	u.Helper()
-	return u.CommandOnTerminal(u.Command(args...))
+	return u.OnTypedTerminal("", args...)
 }
 
-// CommandOnTerminal is OnTerminal for a command that was changed.
-func (u *User) CommandOnTerminal(command *exec.Cmd) *Screen {
+// OnTypedTerminal is OnTerminal for a terminal into which somebody has typed before the
+// program begins.
+func (u *User) OnTypedTerminal(typed string, args ...string) *Screen {
+	u.Helper()
+	return u.CommandOnTerminal(typed, u.Command(args...))
+}
+
+// CommandOnTerminal is OnTypedTerminal for a command that was changed.
+func (u *User) CommandOnTerminal(typed string, command *exec.Cmd) *Screen {
 	u.Helper()
 	s := &Screen{User: u, Process: command, copied: make(chan struct{})}
-	master, err := pty.StartWithSize(s.Process, &pty.Winsize{Cols: 100, Rows: 30})
+	master, terminal, err := pty.Open()
 	if err != nil {
 		u.Fatal(err)
 	}
+	defer func() { _ = terminal.Close() }()
 	s.Master = master
+	if err := pty.Setsize(master, &pty.Winsize{Cols: 100, Rows: 30}); err != nil {
+		u.Fatal(err)
+	}
+	if typed != "" {
+		s.Types(typed)
+	}
+	s.Process.Stdin, s.Process.Stdout, s.Process.Stderr = terminal, terminal, terminal
+	if s.Process.SysProcAttr == nil {
+		s.Process.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	s.Process.SysProcAttr.Setsid, s.Process.SysProcAttr.Setctty = true, true
+	if err := s.Process.Start(); err != nil {
+		u.Fatal(err)
+	}
 	go func() {
 		defer close(s.copied)
 		_, _ = io.Copy(writer(s.write), master)
@@ -87,7 +110,7 @@ func bare(text string) string { return sequences.ReplaceAllString(text, "") }
 // Shows waits until the text is on the screen.
 func (s *Screen) Shows(text string) {
 	s.Helper()
-	deadline := time.Now().Add(90 * time.Second)
+	deadline := time.Now().Add(Patience)
 	for !strings.Contains(bare(s.Text()), bare(text)) {
 		if time.Now().After(deadline) {
 			s.Fatalf("%q was not drawn; drawn was:\n%q", text, s.Text())
@@ -111,7 +134,7 @@ func (s *Screen) Ends() int {
 	go func() { _ = s.Process.Wait(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(90 * time.Second):
+	case <-time.After(Patience):
 		s.Fatalf("it does not end; drawn was:\n%q", s.Text())
 	}
 	return s.Process.ProcessState.ExitCode()

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claude-bottle/claude-bottle/test/anthropic"
+	"github.com/claude-bottle/claude-bottle/fake/anthropic"
 	"github.com/claude-bottle/claude-bottle/test/containerdtest"
 )
 
@@ -148,7 +148,7 @@ func (u *User) Run(args ...string) Result {
 // RunCommand is Run for a command that was changed.
 func (u *User) RunCommand(command *exec.Cmd) Result {
 	u.Helper()
-	return u.RunWithin(command, 2*time.Minute)
+	return u.RunWithin(command, Patience)
 }
 
 // RunWithin is RunCommand for one that may take longer, or must not.

@@ -190,7 +190,7 @@ func (r *run) try(p point) {
 	}
 	select {
 	case <-ended:
-	case <-time.After(2 * time.Minute):
+	case <-time.After(bottletest.Patience):
 		_ = command.Process.Kill()
 		r.Fatalf("%s: the command does not end; it said %s", p, said)
 	}

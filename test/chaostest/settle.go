@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
@@ -43,16 +42,7 @@ func (r *run) settleWith(after string, work []string) {
 	for _, socket := range sockets {
 		_ = os.Remove(socket)
 	}
-	var left string
-	// The daemon notices the end of a shim when it gets to it, and then removes its bundle.
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if left = r.Left(); left == "" || time.Now().After(deadline) {
-			break
-		}
-	}
-	if left != "" {
-		r.Fatalf("I1: after %s one cleanup leaves\n%s", after, left)
-	}
+	r.NothingLeft(r, after+" and one cleanup")
 	r.isThere(after, work)
 	r.saved += len(work)
 	states, _ := filepath.Glob(filepath.Join(r.Root, "*", "bottles", "*"))

@@ -24,8 +24,8 @@ import (
 
 // Bounds of the daemon's life.
 const (
-	startTimeout = 30 * time.Second
-	stopTimeout  = 10 * time.Second
+	startTimeout = 2 * time.Minute
+	stopTimeout  = time.Minute
 )
 
 // Options choose the daemon.

@@ -19,7 +19,7 @@ import (
 // userland and a stand-in for claude.
 const TestImage = "docker.io/claude-bottle/test:latest"
 
-const importTimeout = 2 * time.Minute
+const importTimeout = 5 * time.Minute
 
 // ImportTestImage imports and unpacks TestImage into the namespace.
 func (d *Daemon) ImportTestImage(t testing.TB, namespace string) {

@@ -42,7 +42,7 @@ func (l Ledger) Diff(later Ledger) []string {
 // that OCI runtimes keep their state in.
 func (d *Daemon) Ledger(t testing.TB, dirs ...string) Ledger {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	known, err := d.client.NamespaceService().List(ctx)
 	if err != nil {

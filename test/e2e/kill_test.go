@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claude-bottle/claude-bottle/test/anthropic"
+	"github.com/claude-bottle/claude-bottle/fake/anthropic"
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 )
 
@@ -60,9 +60,7 @@ func killAndCleanUp(t *testing.T, u *bottletest.User, runtime string, after time
 	<-ended
 	bottletest.Eventually(t, "the supervisors end", func() bool { return len(u.Supervisors()) == 0 })
 	u.Run("cleanup", "--yes").Want(t, 0)
-	if left := u.Left(); left != "" {
-		t.Errorf("after %s and one cleanup there is left:\n%s", after, left)
-	}
+	u.NothingLeft(t, after.String()+" and one cleanup")
 	u.Run("cleanup", "--dry-run").Want(t, 0)
 }
 
@@ -72,10 +70,7 @@ func TestF1SameNameStartsAtOnceAfterAKill(t *testing.T) {
 			u := newUser(t, anthropic.Turn{Text: "again"})
 			s := u.OnTerminal("start", "tester", "--yes", "--runtime", runtime)
 			s.Shows(bottletest.Ready)
-			for _, pid := range u.Supervisors() {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
-			}
-			_ = s.Process.Process.Kill()
+			bottletest.Abandon(s.Process.Process.Pid, u.Supervisors())
 			s.Ends()
 			r := u.Start(runtime, "--", "-p", "hello").Want(t, 0)
 			bottletest.Contains(t, r.Stdout, "again")
@@ -91,10 +86,7 @@ func TestF21OneOfManyStartsOfANameWins(t *testing.T) {
 		r := u.Start("runc", "--", "--version").Want(t, 3)
 		bottletest.Contains(t, r.Stderr, "--name")
 	}
-	winner.Types("\x03")
-	winner.Shows("again to exit")
-	winner.Types("\x03")
-	if code := winner.Ends(); code != 0 {
+	if code := leaves(winner); code != 0 {
 		t.Errorf("the winner ended with %d", code)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claude-bottle/claude-bottle/test/anthropic"
+	"github.com/claude-bottle/claude-bottle/fake/anthropic"
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 )
 
@@ -68,7 +68,7 @@ func TestRestartGoesOnWithTheConversation(t *testing.T) {
 			before := len(u.API.Requests())
 			u.Run("restart", "tester", "--yes", "--quiet", "--", "-p", "does it still shine?").Want(t, 0)
 			close(gate)
-			if r := u.Run("wait", "tester", "--timeout", "90s", "-o", "exit-code").Want(t, 0); r.Stdout != "0\n" {
+			if r := u.Run("wait", "tester", "--timeout", "4m", "-o", "exit-code").Want(t, 0); r.Stdout != "0\n" {
 				t.Errorf("claude ended with %s", r.Stdout)
 			}
 			bottletest.Contains(t, u.Run("logs", "tester").Want(t, 0).Stdout, "shines.")

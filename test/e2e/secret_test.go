@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claude-bottle/claude-bottle/test/anthropic"
+	"github.com/claude-bottle/claude-bottle/fake/anthropic"
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 )
 

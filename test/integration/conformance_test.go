@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -39,9 +38,7 @@ func dies(u *bottletest.User, runtime, name, command string) {
 	does(u, command)
 	s := u.OnTerminal("start", "tester", "--yes", "--runtime", runtime, "--name", name)
 	s.Shows("ready")
-	for _, pid := range append(supervisorsOf(u, name), s.Process.Process.Pid) {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
+	bottletest.Abandon(s.Process.Process.Pid, supervisorsOf(u, name))
 	s.Ends()
 	bottletest.Eventually(u, "its supervisor ends", func() bool { return len(supervisorsOf(u, name)) == 0 })
 }

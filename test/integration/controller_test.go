@@ -67,11 +67,8 @@ func happened(t *testing.T, u *bottletest.User, reason string) (count int) {
 // replaced kills the supervisor, and waits for another one to take its place.
 func replaced(t *testing.T, u *bottletest.User) {
 	t.Helper()
-	before, pids := happened(t, u, "SupervisorRestarted"), u.Supervisors()
-	if len(pids) != 1 {
-		t.Fatalf("there are supervisors %v", pids)
-	}
-	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+	before := happened(t, u, "SupervisorRestarted")
+	if err := syscall.Kill(u.Supervisor(t), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	revived(t, u, before+1)
@@ -105,9 +102,7 @@ func TestF3_ADeadSupervisorIsBackWithoutACommand(t *testing.T) {
 		does(u, counts)
 		started := u.Run("start", "tester", "--yes", "--detach", "--runtime", runtime, "--", "-p", "count").Want(t, 0)
 		bottletest.Contains(t, started.Stderr, "started a controller", "--no-controller")
-		if pids := u.Controllers(); len(pids) != 1 {
-			t.Fatalf("there are controllers %v", pids)
-		}
+		bottletest.Eventually(t, "there is one controller", func() bool { return len(u.Controllers()) == 1 })
 		for range 3 {
 			replaced(t, u)
 		}
@@ -138,10 +133,10 @@ func TestF3_AnotherControllerTakesOver(t *testing.T) {
 		if said := second.said.String(); !strings.Contains(said, "watch over bottles") {
 			t.Errorf("the second one said %s", said)
 		}
-		holder := u.Supervisors()
+		holder := u.Supervisor(t)
 		second.ends(t)
-		if now := u.Supervisors(); len(now) != 1 || now[0] != holder[0] {
-			t.Errorf("supervisors were %v and are %v", holder, now)
+		if now := u.Supervisor(t); now != holder {
+			t.Errorf("the supervisor was %d and is %d", holder, now)
 		}
 		killSupervisor(t, u)
 		third := controls(t, u, "watch over bottles")
@@ -190,14 +185,7 @@ func TestF1_TheControllerTakesDownWhatNobodyHolds(t *testing.T) {
 		watches := controls(t, u, "watch over bottles")
 		s := u.OnTerminal("start", "tester", "--yes", "--runtime", runtime)
 		s.Shows("ready")
-		// The client is stopped first: it would take the bottle down itself.
-		client := s.Process.Process.Pid
-		if err := syscall.Kill(client, syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
-		for _, pid := range append(u.Supervisors(), client) {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
+		bottletest.Abandon(s.Process.Process.Pid, u.Supervisors())
 		s.Ends()
 		bottletest.Eventually(t, "only its work is left", func() bool {
 			all := list(t, u)

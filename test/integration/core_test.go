@@ -47,13 +47,10 @@ func abort(t *testing.T, u *bottletest.User, runtime, who string) {
 	if line, err := bufio.NewReader(output).ReadString('\n'); line != "ready\n" {
 		t.Fatalf("the bottle says %q, %v", line, err)
 	}
-	supervisors := u.Supervisors()
-	if len(supervisors) != 1 {
-		t.Fatalf("supervisors are %v", supervisors)
-	}
+	supervisor := u.Supervisor(t)
 	victim := command.Process.Pid
 	if who == "supervisor" {
-		victim = supervisors[0]
+		victim = supervisor
 	}
 	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", victim))
 	if err != nil || !regexp.MustCompile(`Max core file size +0 +0 `).Match(limits) {

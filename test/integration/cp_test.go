@@ -290,7 +290,7 @@ func swapped(t *testing.T, s *shell) {
 	bottletest.Eventually(t, "the race has begun", func() bool { return s.does("ls -d race/other 2>/dev/null") != "" })
 	home := filepath.Join(s.Cwd, "race")
 	good, bad := 0, 0
-	for begin := time.Now(); time.Since(begin) < raceTime; {
+	for begin := time.Now(); time.Since(begin) < raceTime || good+bad < 3; {
 		switch r := s.Run("cp", "--quiet", "copied:race", home); r.Code {
 		case 0:
 			good++
@@ -315,7 +315,7 @@ func swapped(t *testing.T, s *shell) {
 	s.does("touch /workspace/stop")
 	bottletest.Eventually(t, "the race is over", func() bool { return s.does("cat /workspace/swapped 2>/dev/null") != "" })
 	swaps, err := strconv.Atoi(strings.TrimSpace(s.does("cat /workspace/swapped")))
-	if err != nil || swaps < 2000 || good+bad < 3 {
+	if err != nil || swaps < 20*(good+bad) {
 		t.Errorf("%d swaps, %d copies came and %d were refused, %v", swaps, good, bad, err)
 	}
 	t.Logf("%d swaps, %d copies came and %d were refused", swaps, good, bad)
@@ -367,7 +367,7 @@ func special(t *testing.T, s *shell) {
 func bombs(t *testing.T, s *shell) {
 	bottletest.Contains(t, s.does("cd /workspace && ./attack deep deep && ./attack many many 3000"), "deep: done", "many: done")
 	s.does("truncate -s 1024G /workspace/sparse; mkdir big; dd if=/dev/urandom of=big/file bs=1M count=40; ln -s file big/link")
-	home := filepath.Join(s.Cwd, "bomb")
+	home, measured := filepath.Join(s.Cwd, "bomb"), 0
 	for name, args := range map[string][]string{
 		"sparse": {"copied:sparse", home}, "deep": {"copied:deep", home},
 		"many": {"--max-entries", "1000", "copied:many", home}, "big": {"--max-size", "32Mi", "copied:big", home},
@@ -382,10 +382,14 @@ func bombs(t *testing.T, s *shell) {
 			t.Errorf("%s leaves %v", name, err)
 		}
 		s.noStage(s.Cwd)
-		if peak < 4<<10 || peak > 128<<10 {
+		if peak > 128<<10 {
 			t.Errorf("%s takes %d KiB", name, peak)
 		}
+		measured = max(measured, peak)
 		t.Logf("%s is refused after %s, at %d KiB", name, time.Since(begin).Round(time.Millisecond), peak)
+	}
+	if measured < 4<<10 { // one that is refused at once may be gone before it is looked at
+		t.Errorf("of no copy it was seen what it takes")
 	}
 	bottletest.Contains(t, s.does("ls -d /workspace/sparse /workspace/deep/d /workspace/many/2999 /workspace/big/file"), "sparse", "deep/d", "many/2999", "big/file")
 	s.does("rm -rf /workspace/sparse /workspace/deep /workspace/many")
@@ -463,7 +467,7 @@ func stopped(t *testing.T, s *shell) {
 		t.Fatal(err)
 	}
 	home := filepath.Join(s.Cwd, "endless")
-	command, stderr := s.endless(home, "--stall", "2s")
+	command, stderr := s.endless(home, "--stall", "4s")
 	if err := task.Pause(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -474,7 +478,7 @@ func stopped(t *testing.T, s *shell) {
 	if err == nil || command.ProcessState.ExitCode() != 1 {
 		t.Errorf("it ends with %v", command.ProcessState)
 	}
-	bottletest.Contains(t, stderr.String(), "has done nothing for 2s")
+	bottletest.Contains(t, stderr.String(), "has done nothing for 4s")
 	if _, err := os.Lstat(home); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it leaves %v", err)
 	}

@@ -110,7 +110,7 @@ func (b *busy) stops() bottletest.Result {
 	}
 	select {
 	case <-b.ended:
-	case <-time.After(time.Minute):
+	case <-time.After(bottletest.Patience):
 		b.Fatal("the bottle does not end")
 	}
 	return bottletest.Result{Stdout: b.stdout.String(), Stderr: b.stderr.String(), Code: b.process.ProcessState.ExitCode()}
@@ -170,7 +170,7 @@ func TestT41_WhatABottleReachesIsSeenAndChangedWhileItRuns(t *testing.T) {
 		select {
 		case all := <-followed:
 			checkFollowed(t, u, all)
-		case <-time.After(time.Minute):
+		case <-time.After(bottletest.Patience):
 			t.Error("the log is followed beyond the end of the bottle")
 			_ = log.Process.Kill()
 		}
@@ -200,7 +200,7 @@ func (b *busy) cut(name, address string) string {
 		b.Fatalf("the far end heard %q, %v", hello, err)
 	}
 	bottletest.Contains(b, b.Run("egress", "deny", "tester", target).Want(b, 0).Stderr, "1 connection was cut")
-	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	_ = conn.SetReadDeadline(time.Now().Add(bottletest.Patience))
 	if _, err := io.ReadAll(conn); err != nil && !strings.Contains(err.Error(), "reset") {
 		b.Errorf("the connection was not cut: %v", err)
 	}

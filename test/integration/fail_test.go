@@ -41,9 +41,7 @@ func rolledBack(t *testing.T, u *bottletest.User, r bottletest.Result, want ...s
 	if states, _ := filepath.Glob(filepath.Join(u.Root, "*", "bottles", "*")); len(states) != 0 {
 		t.Errorf("after %s\nthere is %v", r.Stderr, states)
 	}
-	if left := u.Left(); left != "" {
-		t.Errorf("after %s\nthere is left\n%s", r.Stderr, left)
-	}
+	u.NothingLeft(t, r.Stderr)
 }
 
 // TestF25_F26_EachFileThatCannotBeMade gives each start one file more than the

@@ -196,6 +196,7 @@ func TestF14_ABottleIsTakenDownWithoutItsRuntime(t *testing.T) {
 		}
 		u.Run("list").Want(t, 0)
 		u.Run("stop", "tester").Want(t, 0)
+		bottletest.Eventually(t, "its supervisor and its controller end", func() bool { return len(u.Supervisors()) == 0 && len(u.Controllers()) == 0 })
 		u.Binary = filepath.Join(bin, "claude-bottle")
 		takenDown(t, u, runtime)
 	})

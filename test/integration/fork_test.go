@@ -87,9 +87,7 @@ func TestF17_AForkThatDoesNotFitLeavesNothing(t *testing.T) {
 		if all := list(t, u); len(all) != 1 {
 			t.Errorf("there is %+v", all)
 		}
-		if left := u.Left(); left != "" {
-			t.Errorf("left is\n%s", left)
-		}
+		u.NothingLeft(t, "a fork that did not fit")
 		u.Run("rm", "tester", "--discard").Want(t, 0)
 	})
 }

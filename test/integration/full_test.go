@@ -27,9 +27,7 @@ func TestF17_ADiskThatIsFullLosesNothing(t *testing.T) {
 			if !strings.HasPrefix(before, "1\n2\n") || !strings.HasSuffix(before, "\n100000\n") {
 				t.Errorf("what was written before is %d bytes", len(before))
 			}
-			if left := u.Left(); left != "" {
-				t.Errorf("left is\n%s", left)
-			}
+			u.NothingLeft(t, "a full disk")
 			u.Run("cleanup", "--yes").Want(t, 0)
 			u.Run("rm", "tester").Want(t, 4)
 

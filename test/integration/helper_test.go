@@ -81,9 +81,7 @@ func TestHelperBottleHasTheWorkAndNothingElse(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if left := u.Left(); left != "" {
-			t.Errorf("left behind: %s", left)
-		}
+		u.NothingLeft(t, "two helpers")
 		if states, _ := filepath.Glob(filepath.Join(u.Root, "*", "bottles", "helper-*")); len(states) > 0 {
 			t.Errorf("helpers keep %v", states)
 		}

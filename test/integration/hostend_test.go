@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -126,14 +125,9 @@ func TestT41_WithoutTheHostsEndNothingIsDialled(t *testing.T) {
 
 func TestT42_NobodyDialsABottle(t *testing.T) {
 	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
-		listener, err := net.Listen("tcp", "0.0.0.0:0") // a port that is free everywhere
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := listener.Addr().(*net.TCPAddr).Port
-		_ = listener.Close()
+		port := freePort(t, "0.0.0.0")
 		program(t, u)
-		does(u, "./attack listen "+strconv.Itoa(port))
+		does(u, "./attack listen "+port)
 		s := start(t, u, runtime, "server")
 		bottletest.Eventually(t, "the bottle serves itself", func() bool { return len(workspaces(t, u, "server", "listening")) == 1 })
 
@@ -141,14 +135,14 @@ func TestT42_NobodyDialsABottle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		targets := []string{"unix=@attack-" + strconv.Itoa(port)}
+		targets := []string{"unix=@attack-" + port}
 		for _, ip := range []string{"127.77.0.1", "127.77.0.2", "127.78.0.1", "0.0.0.0"} {
-			targets = append(targets, "tcp="+net.JoinHostPort(ip, strconv.Itoa(port)))
+			targets = append(targets, "tcp="+net.JoinHostPort(ip, port))
 		}
 		for _, entry := range own {
 			ip := entry.(*net.IPNet).IP
 			if !ip.IsLinkLocalUnicast() {
-				targets = append(targets, "tcp="+net.JoinHostPort(ip.String(), strconv.Itoa(port)))
+				targets = append(targets, "tcp="+net.JoinHostPort(ip.String(), port))
 			}
 		}
 		for _, target := range targets {

@@ -107,7 +107,9 @@ func TestT7_T9_WhatAnImageSaysOfItselfIsNobodysWish(t *testing.T) {
 		hostile := image(t, u, "hostile", map[string]string{"usr/local/bin/claude": "attack"},
 			"--env", "LD_PRELOAD=/evil.so", "--env", "NODE_OPTIONS=--require=/evil.js", "--env", "GIT_SSH_COMMAND=evil", "--env", "ANTHROPIC_BASE_URL=http://evil.example",
 			"--env", "PATH=/evil", "--env", "HTTPS_PROXY=http://evil.example", "--command", "/evil", "--directory", "/proc/self/fd/8",
-			"--label", "containerd.io/restart.status=running", "--label", "containerd.io/restart.loguri=binary:///tmp/evil", "--label", "dev.gvisor.flag.net-raw=true")
+			"--label", "containerd.io/restart.status=running", "--label", "containerd.io/restart.loguri=binary:///tmp/evil", "--label", "dev.gvisor.flag.net-raw=true",
+			"--volume", "/etc/../../root", "--volume", "/evil-volume")
+		bottletest.Contains(t, u.Run("image", "inspect", hostile).Want(t, 0).Stdout, "LD_PRELOAD=/evil.so", `"/evil-volume"`, `"ignored": [`, `"volumes"`)
 		r := u.Start(runtime, "--quiet", "--image", hostile, "--", "environment").Want(t, 0)
 		bottletest.Contains(t, r.Stdout, "ANTHROPIC_BASE_URL=http://anthropic.bottle", "arguments \n")
 		if strings.Contains(r.Stdout, "evil") || strings.Contains(r.Stdout, "/proc/self/fd") {

@@ -17,8 +17,8 @@ func TestADeclaredBottleLivesAsLongAsItWasDeclared(t *testing.T) {
 		does(u, `echo run >> /workspace/runs; test $(wc -l < /workspace/runs) -lt 2 && exit 7; echo lasting; exec sleep 1000`)
 		u.Run("start", "tester", "--yes", "--deadline", "1h").Want(t, 125)
 		started := u.Run("start", "tester", "--yes", "--detach", "--runtime", runtime, "--restart", "on-failure",
-			"--deadline", "5s", "--ttl", "10h", "--label", "team=web", "--", "-p", "x").Want(t, 0)
-		bottletest.Contains(t, started.Stderr, "claude is started again: OnFailure; ends after 5s; is removed 10h0m0s after its end", "team=web")
+			"--deadline", "12s", "--ttl", "10h", "--label", "team=web", "--", "-p", "x").Want(t, 0)
+		bottletest.Contains(t, started.Stderr, "claude is started again: OnFailure; ends after 12s; is removed 10h0m0s after its end", "team=web")
 		outcome := ended(t, u)
 		if outcome.Reason != backend.ReasonDeadline || outcome.Restarts != 1 || outcome.Finished.Sub(outcome.Started) <= 0 {
 			t.Errorf("the outcome is %+v", outcome)

@@ -51,7 +51,7 @@ func ends(t *testing.T, ended chan *contender) *contender {
 	select {
 	case one := <-ended:
 		return one
-	case <-time.After(2 * time.Minute):
+	case <-time.After(bottletest.Patience):
 		t.Fatal("more than one has won, or one hangs")
 		return nil
 	}

@@ -76,11 +76,7 @@ func (s *server) requests() []string {
 // serve starts a server of HTTP, or of HTTPS, on a port of this machine.
 func serve(t *testing.T, address string, secure bool) *server {
 	t.Helper()
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{Listener: listener}
+	s := &server{Listener: listen(t, address)}
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.heard = append(s.heard, r.Method+" "+r.Host+" "+r.RequestURI)

@@ -14,7 +14,7 @@ import (
 // a line: it says how each ended, on one line. What must not take long is cut
 // off with exit code 124.
 const refusedTools = `
-run() { local what=$1 said; shift; said=$(timeout 100 "$@" 2>&1); echo "$what: exit $?," $said; }
+run() { local what=$1 said; shift; said=$(timeout 300 "$@" 2>&1); echo "$what: exit $?," $said; }
 export GOROOT=$PWD/go GOPATH=/tmp/go GOCACHE=/tmp/cache GOTOOLCHAIN=local GOFLAGS=-mod=mod GIT_TERMINAL_PROMPT=0
 run curl.denied curl -sS https://evil.example/
 run curl.plain curl -sS http://evil.example/

@@ -51,9 +51,7 @@ func nothingCreated(t *testing.T, u *bottletest.User) {
 	if found, _ := filepath.Glob(filepath.Join(u.Root, "*", "bottles", "*")); len(found) > 0 {
 		t.Errorf("there is state: %v", found)
 	}
-	if left := u.Left(); left != "" {
-		t.Errorf("there is:\n%s", left)
-	}
+	u.NothingLeft(t, "a start that was refused")
 }
 
 func TestStartPullsFromARegistryWithPlainLines(t *testing.T) {

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,17 +30,15 @@ func countsWhole(t *testing.T, u *bottletest.User) {
 	}
 }
 
-// killSupervisor kills the one supervisor that there is.
+// killSupervisor kills the one supervisor that there is. When it has ended another one may
+// have taken its place.
 func killSupervisor(t *testing.T, u *bottletest.User) {
 	t.Helper()
-	pids := u.Supervisors()
-	if len(pids) != 1 {
-		t.Fatalf("there are supervisors %v", pids)
-	}
-	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+	pid := u.Supervisor(t)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	bottletest.Eventually(t, "the supervisor ends", func() bool { return len(u.Supervisors()) == 0 })
+	bottletest.Eventually(t, "the supervisor ends", func() bool { return !slices.Contains(u.Supervisors(), pid) })
 }
 
 // TestF3_ADetachedBottleOutlivesItsSupervisor: claude goes on, cleanup and start leave it
@@ -60,9 +59,7 @@ func TestF3_ADetachedBottleOutlivesItsSupervisor(t *testing.T) {
 			bottletest.Contains(t, u.Run("cleanup", "--yes").Want(t, 0).Stdout, "claude goes on in it")
 			bottletest.Contains(t, u.Run("start", "tester", "--yes", "--detach").Want(t, 3).Stderr, "--name")
 			u.Run("exec", "tester", "--", "true").Want(t, 0)
-			if pids := u.Supervisors(); len(pids) != 1 {
-				t.Errorf("there are supervisors %v", pids)
-			}
+			u.Supervisor(t)
 		}
 		bottletest.Contains(t, u.Run("egress", "test", "tester", "open.example:443").Stdout, "egress allow, this run")
 		bottletest.Contains(t, u.Run("egress", "test", "tester", "closed.example:443").Want(t, 1).Stdout, "denied")
@@ -84,14 +81,8 @@ func TestF3_WhoIsAttachedGoesOnWithTheNextSupervisor(t *testing.T) {
 		s := u.OnTerminal("attach", "tester")
 		s.Shows("ready")
 		for _, word := range []string{"one", "two"} {
-			old := u.Supervisors()
-			for _, pid := range old {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
-			}
-			bottletest.Eventually(t, "another supervisor is there", func() bool {
-				now := u.Supervisors()
-				return len(now) == 1 && now[0] != old[0]
-			})
+			killSupervisor(t, u)
+			u.Supervisor(t) // another one
 			s.Types(word + "\r")
 			s.Shows("got " + word)
 		}
@@ -143,14 +134,10 @@ func TestF3_AStopOutlivesTheSupervisorThatItHasAsked(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, `trap "echo heard > /workspace/heard" TERM; echo ready > /workspace/ready; while ! test -e /workspace/stop; do sleep 0.01; done; exit 7`)
 		u.Run("start", "tester", "--yes", "--quiet", "--no-controller", "--detach", "--runtime", runtime, "--", "-p", "wait").Want(t, 0)
-		bottletest.Eventually(t, "claude hears signals", func() bool {
-			return u.Run("exec", "tester", "--", "test", "-e", "/workspace/ready").Code == 0
-		})
+		bottletest.Eventually(t, "claude hears signals", func() bool { return len(workspaces(t, u, "tester", "ready")) == 1 })
 		stopped := make(chan bottletest.Result, 1)
 		go func() { stopped <- u.Run("stop", "tester") }()
-		bottletest.Eventually(t, "claude is told to stop", func() bool {
-			return u.Run("exec", "tester", "--", "test", "-e", "/workspace/heard").Code == 0
-		})
+		bottletest.Eventually(t, "claude is told to stop", func() bool { return len(workspaces(t, u, "tester", "heard")) == 1 })
 		killSupervisor(t, u)
 		select {
 		case result := <-stopped:

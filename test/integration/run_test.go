@@ -178,7 +178,7 @@ func TestF5_ARunThatHangsUpLeavesItsBottlesAtWork(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(filepath.Dir(precious(t, u)[0]), "end"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := u.Run("wait", "tester-1", "--timeout", "1m", "-o", "exit-code").Want(t, 0); r.Stdout != "0\n" {
+	if r := u.Run("wait", "tester-1", "--timeout", "4m", "-o", "exit-code").Want(t, 0); r.Stdout != "0\n" {
 		t.Errorf("it ended with %s", r.Stdout)
 	}
 	u.Run("rm", "tester-1", "--discard").Want(t, 0)

@@ -62,7 +62,7 @@ func interrupt(t *testing.T, u *bottletest.User, runtime string, signals []sysca
 	}()
 	select {
 	case <-ended:
-	case <-time.After(time.Minute):
+	case <-time.After(bottletest.Patience):
 		_ = command.Process.Kill()
 		t.Fatalf("%v after %s: it does not end: %s", signals, after, said.String())
 	}

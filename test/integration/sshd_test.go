@@ -6,10 +6,12 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,15 +107,20 @@ func startSSHD(t *testing.T, address string, allowed keyPair) sshd {
 	return sshd{port: port, hostKey: host.public}
 }
 
+// freePort is a port that nobody has, of those that the kernel gives to nobody by itself:
+// it stays free until it is taken.
 func freePort(t *testing.T, address string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := strconv.Itoa(10_000 + mathrand.IntN(20_000))
+		listener, err := net.Listen("tcp", net.JoinHostPort(address, port))
+		if err == nil {
+			_ = listener.Close()
+			return port
+		}
 	}
-	defer func() { _ = listener.Close() }()
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	return port
+	t.Fatalf("no port of %s is free", address)
+	return ""
 }
 
 // hostGit runs git on this machine, with no configuration of its user's.

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -64,9 +63,7 @@ func dead(t *testing.T, u *bottletest.User, runtime, name string) (state, run st
 	does(u, "echo work > work.txt; echo ready; cat")
 	s := u.OnTerminal("start", "tester", "--yes", "--runtime", runtime, "--name", name)
 	s.Shows("ready")
-	for _, pid := range append(u.Supervisors(), s.Process.Process.Pid) {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
+	bottletest.Abandon(s.Process.Process.Pid, u.Supervisors())
 	s.Ends()
 	// A process that dies has no command line any more before it lets go of its
 	// files.
@@ -151,9 +148,7 @@ func TestF24_SpoiltFilesOfADeadBottle(t *testing.T) {
 			handle := name + "@" + filepath.Base(state)[len(name)+1:]
 			bottletest.Contains(t, r.Stdout, "keep "+handle, filepath.Join(state, "workspace"))
 			isWork(t, state)
-			if left := u.Left(); left != "" {
-				t.Errorf("%s: one cleanup leaves\n%s", name, left)
-			}
+			u.NothingLeft(t, name+" and one cleanup")
 			if one := named(t, list(t, u), handle); one.Phase != "Kept" {
 				t.Errorf("%s: %+v", name, one)
 			}
@@ -186,9 +181,10 @@ func TestF24_WhatIsNoFileIsNamedAndStandsInNobodysWay(t *testing.T) {
 		isWork(t, state)
 	}
 	isWork(t, other)
-	if left := u.Left(); strings.Contains(left, "other") || !strings.Contains(left, "odd") {
-		t.Errorf("left is\n%s", left)
-	}
+	bottletest.Eventually(t, "the other one is gone, and this one is not", func() bool {
+		left := u.Left()
+		return !strings.Contains(left, "other") && strings.Contains(left, "odd")
+	})
 	if data, err := os.ReadFile(canary); err != nil || string(data) != "as it was" {
 		t.Errorf("what the link leads to is %q, %v", data, err)
 	}
@@ -198,9 +194,7 @@ func TestF24_WhatIsNoFileIsNamedAndStandsInNobodysWay(t *testing.T) {
 	}
 	bottletest.Contains(t, u.Run("cleanup", "--yes").Want(t, 0).Stdout, "keep odd@", "can't be told")
 	isWork(t, state)
-	if left := u.Left(); left != "" {
-		t.Errorf("left is\n%s", left)
-	}
+	u.NothingLeft(t, "a cleanup")
 }
 
 // relabel changes labels of a record behind the program's back.
@@ -272,8 +266,6 @@ func TestF24_SpoiltLabels(t *testing.T) {
 		}
 		u.Run("cleanup", "--yes").Want(t, 0)
 		isWork(t, state)
-		if left := u.Left(); left != "" {
-			t.Errorf("%s: one cleanup leaves\n%s", text, left)
-		}
+		u.NothingLeft(t, text+" and one cleanup")
 	}
 }

@@ -22,7 +22,7 @@ import (
 )
 
 // toolLimit bounds a bottle in which real tools talk to real registries.
-const toolLimit = 8 * time.Minute
+const toolLimit = 20 * time.Minute
 
 // onEachRuntime runs a test with the tools of the default image. What a tool
 // says goes the same way whatever the version of containerd, so one is enough.

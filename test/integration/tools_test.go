@@ -20,7 +20,7 @@ func TestT33_NpmInstallsThroughTheNeck(t *testing.T) {
 		said := script(t, u, runtime, reach(t, "npm", registry), `set -e
 export NODE_EXTRA_CA_CERTS=$PWD/roots.crt npm_config_registry=`+registry+`/ npm_config_cache=/tmp/npm npm_config_update_notifier=false
 mkdir /tmp/tool /tmp/app
-curl -fsSL --cacert roots.crt `+registry+`/npm/-/npm-`+npmVersion+`.tgz | tar -xzC /tmp/tool
+curl -fsSL --retry 3 --cacert roots.crt `+registry+`/npm/-/npm-`+npmVersion+`.tgz | tar -xzC /tmp/tool
 cd /tmp/app
 node /tmp/tool/package/bin/npm-cli.js install --no-audit --no-fund is-odd@3.0.1
 node -e 'console.log("three is odd:", require("is-odd")(3), Object.keys(require("./package-lock.json").packages).join())'`)
@@ -71,7 +71,7 @@ mkdir -p /tmp/apt/lists/partial /tmp/apt/cache/archives/partial /tmp/hello
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] `+mirror[1]+` bookworm main" > /tmp/apt/sources.list
 apt() {
 	apt-get -o Dir::State=/tmp/apt -o Dir::Cache=/tmp/apt/cache -o Dir::Etc::SourceList=/tmp/apt/sources.list -o Dir::Etc::SourceParts=/dev/null \
-		-o Debug::NoLocking=1 -o APT::Sandbox::User=claude -o Acquire::https::CAInfo=$PWD/roots.crt "$@"
+		-o Debug::NoLocking=1 -o Acquire::Retries=3 -o APT::Sandbox::User=claude -o Acquire::https::CAInfo=$PWD/roots.crt "$@"
 }
 apt update
 cd /tmp/hello

@@ -142,7 +142,7 @@ func pip(t *testing.T, u *bottletest.User) {
 	t.Helper()
 	dir := t.TempDir()
 	for _, words := range [][]string{
-		{"apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", "python3-pip-whl"}, {"sh", "-c", "dpkg -x *.deb ."},
+		{"apt-get", "download", "-qq", "-o", "Acquire::Retries=3", "-o", "APT::Sandbox::User=root", "python3-pip-whl"}, {"sh", "-c", "dpkg -x *.deb ."},
 	} {
 		command := exec.CommandContext(t.Context(), words[0], words[1:]...)
 		command.Dir = dir

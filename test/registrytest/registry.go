@@ -22,18 +22,21 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // Bounds of the registry's life.
 const (
-	startTimeout = 30 * time.Second
-	pushTimeout  = 2 * time.Minute
+	startTimeout = 2 * time.Minute
+	pushTimeout  = 5 * time.Minute
 )
 
 // Registry is a running registry.
 type Registry struct {
 	// Address is its host and port, as references begin.
 	Address string
+
+	user, password string
 
 	data    string
 	command *exec.Cmd
@@ -46,15 +49,37 @@ var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:\d+)`)
 // Start starts an empty registry. It ends with the test.
 func Start(t testing.TB) *Registry {
 	t.Helper()
+	return start(t, "", "")
+}
+
+// StartWithLogin starts one that only this user may speak to.
+func StartWithLogin(t testing.TB, user, password string) *Registry {
+	t.Helper()
+	return start(t, user, password)
+}
+
+func start(t testing.TB, user, password string) *Registry {
+	t.Helper()
 	libexec, err := containerdtest.Libexec()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	r := &Registry{data: filepath.Join(dir, "data"), exited: make(chan struct{})}
+	r := &Registry{user: user, password: password, data: filepath.Join(dir, "data"), exited: make(chan struct{})}
 	config := filepath.Join(dir, "config.yml")
 	// The kernel picks the port, so that no two tests want the same one.
 	text := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: \"127.0.0.1:0\"}\n", r.data)
+	if user != "" {
+		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		logins := filepath.Join(dir, "htpasswd")
+		if err := os.WriteFile(logins, []byte(user+":"+string(hash)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		text += fmt.Sprintf("auth: {htpasswd: {realm: test, path: %q}}\n", logins)
+	}
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -136,8 +161,9 @@ func (r *Registry) Push(t testing.TB, daemon *containerdtest.Daemon, namespace, 
 	if err != nil {
 		t.Fatal(err)
 	}
+	logins := docker.WithAuthCreds(func(string) (string, string, error) { return r.user, r.password, nil })
 	resolver := docker.NewResolver(docker.ResolverOptions{
-		Hosts: docker.ConfigureDefaultRegistries(docker.WithPlainHTTP(docker.MatchLocalhost)),
+		Hosts: docker.ConfigureDefaultRegistries(docker.WithPlainHTTP(docker.MatchLocalhost), docker.WithAuthorizer(docker.NewDockerAuthorizer(logins))),
 	})
 	if err := daemon.Client().Push(ctx, r.Address+"/"+name, found.Target(), containerd.WithResolver(resolver)); err != nil {
 		t.Fatalf("push %s: %v", name, err)

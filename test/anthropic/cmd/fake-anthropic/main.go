@@ -11,7 +11,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/claude-bottle/claude-bottle/test/anthropic"
+	"github.com/claude-bottle/claude-bottle/fake/anthropic"
 )
 
 func main() {

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/image/npm"
+	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/terminal"
+	"github.com/containerd/errdefs"
+	"github.com/spf13/cobra"
+)
+
+// What a step may take unless flags say otherwise.
+const (
+	buildDisk    = "8Gi"
+	buildTimeout = 30 * time.Minute
+)
+
+// buildOptions are the flags of image build.
+type buildOptions struct {
+	bottle, file, name  string
+	runtime             string
+	allowVulnerableRunc bool
+	resources           backend.Resources
+	disk                string
+	timeout             time.Duration
+	registry            string
+	noCache, dryRun     bool
+	output              *format
+}
+
+func (a *application) imageBuildCommand() *cobra.Command {
+	var o buildOptions
+	command := &cobra.Command{
+		Use:   "build [BOTTLE | -f FILE --name REFERENCE]",
+		Short: "Build an image from a recipe",
+		Long: `Build an image from the recipe that stands under image: in a bottle file, or in a
+file of its own; without either, the default image by the recipe that ships.
+
+A recipe starts from an image, and puts onto that packages of Debian's, npm packages,
+files beside it, and what shell commands leave. Each step runs in a bottle of its own,
+as root of that bottle, under gVisor or in a user namespace: it has no credential, no
+file of this host, and reaches the hosts that the recipe lists and no others. What a
+step leaves is a layer; it is found again as long as nothing that it is made of has
+changed. What is newer than the recipe's epoch gets that time, so that the same files
+are the same image.
+
+What the steps say goes to stderr, the image with its digest to stdout.`,
+		Example: `  claude-bottle image build                 # the default image
+  claude-bottle image build web             # the recipe in ~/.claude-bottle/bottles/web.md
+  claude-bottle image build -f recipe.yaml --name registry.example/tools:1
+  claude-bottle image build web --dry-run   # the steps, and which of them are cached
+  claude-bottle start claude --image registry.example/tools:1`,
+		ValidArgsFunction: a.completeBottleFiles,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{fmt.Errorf("image build takes one bottle, got %d: a Dockerfile's directory has no place here", len(args))}
+			}
+			return nil
+		},
+	}
+	flags := command.Flags()
+	flags.StringVarP(&o.file, "file", "f", "", "`file` with a recipe, instead of a bottle's")
+	flags.StringVar(&o.name, "name", "", "`reference` that the image gets (default for a bottle: the one that start looks for)")
+	flags.StringVar(&o.runtime, "runtime", "", "auto, gvisor or runc (default: the bottle file's, else auto)")
+	flags.BoolVar(&o.allowVulnerableRunc, "allow-vulnerable-runc", false, "accept a runc with known ways out")
+	flags.StringVar(&o.resources.Memory, "memory", "", "memory of a step, such as 4Gi")
+	flags.StringVar(&o.resources.CPUs, "cpus", "", "processors of a step, such as 2")
+	flags.Int64Var(&o.resources.Processes, "processes", 0, "processes of a step")
+	flags.StringVar(&o.disk, "disk", buildDisk, "what a step may write, such as 8Gi")
+	flags.DurationVar(&o.timeout, "timeout", buildTimeout, "how long a step may take")
+	flags.StringVar(&o.registry, "npm-registry", npm.DefaultRegistry, "`URL` that npm packages are got from")
+	flags.BoolVar(&o.noCache, "no-cache", false, "run every step, whatever earlier builds have made")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and do nothing")
+	o.output = addFormat(command, "text", "json", "yaml")
+	command.RunE = func(command *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			o.bottle = args[0]
+		}
+		return a.interruptible(command, func(ctx context.Context) error { return a.buildImage(ctx, o) })
+	}
+	return command
+}
+
+// buildImage plans and builds.
+func (a *application) buildImage(ctx context.Context, o buildOptions) error {
+	spec, err := a.buildSpec(ctx, o)
+	if err != nil {
+		return err
+	}
+	return a.buildFrom(ctx, spec, o)
+}
+
+// buildFrom builds what is wished for.
+func (a *application) buildFrom(ctx context.Context, spec backend.BuildSpec, o buildOptions) error {
+	progress := newProgress(a.err, a.quiet, time.Now())
+	defer progress.finish()
+	opened, err := a.openBackend(ctx, progress)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	builder, ok := opened.(backend.Builder)
+	if !ok {
+		return errNoBuilder
+	}
+	plan, err := builder.PlanBuild(ctx, spec)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		if done, err := o.output.structured(a.out, plan); done || err != nil {
+			return err
+		}
+		return plan.Print(a.out)
+	}
+	if !a.quiet {
+		if err := plan.Print(a.err); err != nil {
+			return err
+		}
+	}
+	result, err := a.runBuild(ctx, builder, plan, progress)
+	if err != nil {
+		return err
+	}
+	return a.printBuilt(result, o.output)
+}
+
+var errNoBuilder = fmt.Errorf("this backend builds no images: %w", errdefs.ErrNotImplemented)
+
+// runBuild builds, and shows what the steps say.
+func (a *application) runBuild(ctx context.Context, builder backend.Builder, plan *backend.BuildPlan, progress *progress) (backend.BuildResult, error) {
+	defer progress.finish()
+	if a.quiet {
+		return builder.Build(ctx, plan, io.Discard)
+	}
+	return builder.Build(ctx, plan, clearing{progress, terminal.NewFilter(a.err)})
+}
+
+// clearing takes the bar away before something else is written.
+type clearing struct {
+	progress *progress
+	to       io.Writer
+}
+
+// Write implements io.Writer.
+func (c clearing) Write(data []byte) (int, error) {
+	c.progress.finish()
+	return c.to.Write(data)
+}
+
+func (a *application) printBuilt(result backend.BuildResult, output *format) error {
+	if done, err := output.structured(a.out, result); done || err != nil {
+		return err
+	}
+	if !a.quiet {
+		what := fmt.Sprintf("%d of %d steps ran, %s", result.Built, result.Built+result.Cached, backend.Bytes(result.Size))
+		if result.Built == 0 {
+			what = "cached: nothing has changed"
+		}
+		if _, err := fmt.Fprintf(a.err, "%s: %s\n", result.Name, what); err != nil {
+			return err
+		}
+		if result.Audit != "" {
+			if _, err := fmt.Fprintf(a.err, "what the steps asked of the network is in %s\n", result.Audit); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := fmt.Fprintf(a.out, "%s@%s\n", result.Name, result.Digest)
+	return err
+}
+
+// completeBottleFiles proposes the bottles of the user's files.
+func (a *application) completeBottleFiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	options, err := a.manifestOptions()
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	entries, err := manifest.List(options)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.Kind == manifest.KindBottle {
+			names = append(names, entry.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,28 @@
+package manifest
+
+import (
+	"errors"
+	"path/filepath"
+)
+
+// NamedImage is an image that a bottle file names.
+type NamedImage struct {
+	Bottle string
+	Image  string // "" for the default one
+}
+
+// Images lists what the bottle files of the user name. Files that can't be read are
+// told of beside it: nobody knows what they would name.
+func Images(options Options) ([]NamedImage, error) {
+	var list []NamedImage
+	var failed []error
+	for _, name := range names(filepath.Join(options.Home, ".claude-bottle", "bottles")) {
+		bottle, err := (&loader{options: options}).bottle(name)
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		list = append(list, NamedImage{name, bottle.Image})
+	}
+	return list, errors.Join(failed...)
+}

@@ -1,4 +1,0 @@
-// Package anthropic is a fake of the Anthropic API for tests and for the offline
-// tour: it speaks the Messages API as claude uses it, streaming or not, with tool
-// use and failures, from a scenario of turns, and records what it was asked.
-package anthropic
