@@ -76,6 +76,9 @@ func (w *Wish) checkBottle() error {
 	if bottle.Extends != "" || len(bottle.Projects) > 0 || bottle.Resources != (backend.Resources{}) {
 		return refuse("the bottle file is not resolved")
 	}
+	if bottle.Recipe != nil {
+		return refuse("root alone builds images by recipes: name one in the bottle file, or with --image")
+	}
 	for _, policy := range []backend.RuntimePolicy{bottle.Runtime, w.Runtime} {
 		if !slices.Contains([]backend.RuntimePolicy{"", backend.RuntimeAuto, backend.RuntimeGVisor, backend.RuntimeRunc}, policy) {
 			return refuse("runtime %q: auto, gvisor or runc", policy)

@@ -33,13 +33,16 @@ func (c *Client) reach(ctx context.Context, name string) (*supervise.Client, err
 	return supervise.NewClient(stream)
 }
 
+// reachTime bounds the wait for a controller that is started again.
+const reachTime = time.Minute
+
 // Open implements backend.Opener.
 func (c *Client) Open(ctx context.Context, name string) (backend.Live, error) {
 	found, client, err := c.Supervisor(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return supervise.NewLive(found.ID, client, live{c, found.ID.Handle()}), nil
+	return supervise.NewLive(found.ID, client, live{c, found.ID.Handle()}, reachTime), nil
 }
 
 // live is a bottle whose supervisor, or whose controller, may be another one by and by.

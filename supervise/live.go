@@ -13,9 +13,6 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// reachTimeout bounds the wait for another supervisor in the place of one that died.
-const reachTimeout = 20 * time.Second
-
 // Reacher finds the supervisor of one bottle.
 type Reacher interface {
 	// Again connects to the supervisor that stands behind the bottle now.
@@ -29,14 +26,15 @@ type Live struct {
 	id         backend.ID
 	supervisor *Client
 	reacher    Reacher
+	patience   time.Duration
 }
 
 var _ backend.Live = (*Live)(nil)
 
 // NewLive returns the bottle that the client's supervisor stands behind. It owns the
-// client.
-func NewLive(id backend.ID, client *Client, reacher Reacher) *Live {
-	return &Live{id: id, supervisor: client, reacher: reacher}
+// client. Patience bounds the wait for another supervisor in the place of one that died.
+func NewLive(id backend.ID, client *Client, reacher Reacher, patience time.Duration) *Live {
+	return &Live{id: id, supervisor: client, reacher: reacher, patience: patience}
 }
 
 // Attach implements backend.Live. When the supervisor dies under it, it goes on with
@@ -61,7 +59,7 @@ func (l *Live) Attach(ctx context.Context, options backend.AttachOptions, termin
 		if lost.IsZero() {
 			lost = time.Now()
 		}
-		if ctx.Err() != nil || !isLost(err) || time.Since(lost) > reachTimeout || !l.reachAgain(ctx) {
+		if ctx.Err() != nil || !isLost(err) || time.Since(lost) > l.patience || !l.reachAgain(ctx) {
 			return codeOurs, l.brokeOff(ctx, err)
 		}
 		request = neck.AttachRequest{From: had, ReadOnly: options.ReadOnly}
@@ -90,7 +88,7 @@ func (l *Live) reachAgain(ctx context.Context) bool {
 			l.supervisor = client
 			return true
 		}
-		if !isLost(err) || time.Since(begun) > reachTimeout {
+		if !isLost(err) || time.Since(begun) > l.patience {
 			return false
 		}
 	}

@@ -20,7 +20,7 @@ type role struct {
 	helps *helping
 	// builds is set when a step of an image is made in it.
 	builds bool
-	// provisioner fills the places of a bottle that is neither.
+	// provisioner fills the places of one in which an agent does.
 	provisioner backend.Provisioner
 }
 

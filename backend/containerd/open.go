@@ -17,7 +17,7 @@ func (b *Backend) Open(ctx context.Context, name string) (backend.Live, error) {
 	if err != nil {
 		return nil, err
 	}
-	return supervise.NewLive(found.ID, client, live{b, found.ID.Handle()}), nil
+	return supervise.NewLive(found.ID, client, live{b, found.ID.Handle()}, reviveTimeout), nil
 }
 
 // Supervisor connects to the supervisor of a running bottle. The caller closes the

@@ -146,6 +146,7 @@ func (u *userBackends) open(ctx context.Context, uid uint32) (*containerd.Backen
 		return nil, err
 	}
 	options.Namespace, options.Lender = u.app.userNamespace(uid), u.app.namespace
+	options.Registries.Logins = "" // they are root's
 	opened, err := containerd.New(ctx, options)
 	if err != nil {
 		return nil, err

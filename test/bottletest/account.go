@@ -98,5 +98,5 @@ func (a *Account) Run(args ...string) Result {
 // OnTerminal starts the program on a PTY.
 func (a *Account) OnTerminal(args ...string) *Screen {
 	a.Helper()
-	return a.CommandOnTerminal(a.Command(args...))
+	return a.CommandOnTerminal("", a.Command(args...))
 }

@@ -29,23 +29,18 @@ type Screen struct {
 // OnTerminal starts the program on a PTY of 100 by 30.
 func (u *User) OnTerminal(args ...string) *Screen {
 	u.Helper()
-	return u.onTerminal(u.Command(args...), "")
+	return u.OnTypedTerminal("", args...)
 }
 
 // OnTypedTerminal is OnTerminal for a terminal into which somebody has typed before the
 // program begins.
 func (u *User) OnTypedTerminal(typed string, args ...string) *Screen {
 	u.Helper()
-	return u.onTerminal(u.Command(args...), typed)
+	return u.CommandOnTerminal(typed, u.Command(args...))
 }
 
-// CommandOnTerminal is OnTerminal for a command that was changed.
-func (u *User) CommandOnTerminal(command *exec.Cmd) *Screen {
-	u.Helper()
-	return u.onTerminal(command, "")
-}
-
-func (u *User) onTerminal(command *exec.Cmd, typed string) *Screen {
+// CommandOnTerminal is OnTypedTerminal for a command that was changed.
+func (u *User) CommandOnTerminal(typed string, command *exec.Cmd) *Screen {
 	u.Helper()
 	s := &Screen{User: u, Process: command, copied: make(chan struct{})}
 	master, terminal, err := pty.Open()

@@ -142,7 +142,7 @@ func TestUsersRunBottlesOfTheirOwnAndReachNoOthers(t *testing.T) {
 	if code := s.Ends(); code != 7 {
 		t.Errorf("attach ended with %d: %s", code, s.Text())
 	}
-	one.Run("wait", "tester").Want(t, 0)
+	one.Run("wait", "tester", "--timeout", "2m").Want(t, 0)
 	bottletest.Contains(t, one.Run("logs", "tester").Want(t, 0).Stdout, "got hello", "got again")
 	bottletest.Contains(t, one.Run("list").Want(t, 0).Stdout, "Kept (7)", "1 file")
 	one.Run("rm", "tester").Want(t, 4)
