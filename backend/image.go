@@ -36,6 +36,7 @@ const (
 	UseKept      ImageUse = "kept"      // its work needs it to go on, and to be looked at
 	UseContainer ImageUse = "container" // somebody else's, in the same namespace
 	UseFile      ImageUse = "file"      // a bottle file names it
+	UseDefault   ImageUse = "default"   // bottles get it whose file names none
 )
 
 // ImageUser is one who would miss an image.

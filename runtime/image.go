@@ -192,30 +192,56 @@ func (c *Client) ensure(ctx context.Context, image Image, how fetching) (_ Image
 			return Image{}, err
 		}
 	}
-	if !image.Present {
-		if err := c.pull(ctx, image, how); err != nil {
-			return Image{}, err
-		}
+	if image.Present {
+		return c.ensureUnpacked(ctx, image, how)
 	}
-	long, cancel := c.boundedBy(ctx, unpackBound)
-	defer cancel()
-	found, err := c.client.GetImage(long, image.Reference)
+	pulled, discard, err := c.pull(ctx, image, how)
 	if err != nil {
-		return Image{}, c.failed(long, "look for image "+image.Reference, err)
+		return Image{}, err
+	}
+	ready, err := c.prepare(ctx, image, pulled, how)
+	if err != nil {
+		return Image{}, errors.Join(err, discard())
+	}
+	if pulled.Name() == image.Reference {
+		return ready, nil
+	}
+	naming, cancel := c.bounded(ctx)
+	defer cancel()
+	return ready, errors.Join(c.name(naming, image.Reference, pulled.Target(), how.needed), discard())
+}
+
+// ensureUnpacked unpacks what is here.
+func (c *Client) ensureUnpacked(ctx context.Context, image Image, how fetching) (Image, error) {
+	look, cancel := c.bounded(ctx)
+	defer cancel()
+	found, err := c.client.GetImage(look, image.Reference)
+	if err != nil {
+		return Image{}, c.failed(look, "look for image "+image.Reference, err)
 	}
 	if got := found.Target().Digest.String(); got != image.Digest {
 		return Image{}, fmt.Errorf("image %s is %s now, the plan says %s: start again to see the new plan: %w", image.Reference, got, image.Digest, errdefs.ErrAborted)
 	}
-	if !image.Unpacked {
-		how.progress.Bytes("unpacking "+image.Reference, 0, 0)
-		ended := how.progress.Step("unpack image")
-		err := c.unpack(long, found, limits(how.most))
-		ended(err)
-		if err != nil {
-			return Image{}, c.failed(long, "unpack image "+image.Reference, err)
-		}
+	return c.prepare(ctx, image, found, how)
+}
+
+// prepare unpacks an image, and looks at it.
+func (c *Client) prepare(ctx context.Context, image Image, found client.Image, how fetching) (Image, error) {
+	ctx, cancel := c.boundedBy(ctx, unpackBound)
+	defer cancel()
+	how.progress.Bytes("unpacking "+image.Reference, 0, 0)
+	ended := how.progress.Step("unpack image")
+	err := c.unpack(ctx, found, limits(how.most))
+	ended(err)
+	if errdefs.IsNotFound(err) {
+		return Image{}, c.wrongPlatform(ctx, found, err)
 	}
-	return c.describe(long, found, image.Digest)
+	if err != nil {
+		return Image{}, c.failed(ctx, "unpack image "+image.Reference, err)
+	}
+	ready, err := c.describe(ctx, found, image.Digest)
+	ready.Reference = image.Reference
+	return ready, err
 }
 
 // goesOn says that a next try may do better: that nothing was wrong with what came,

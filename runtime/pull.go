@@ -66,18 +66,19 @@ func (c *Client) PullImage(ctx context.Context, wish backend.ImagePull, needed f
 	return c.ensure(ctx, image, fetching{most: wish.MaxSize, progress: progress, goesOn: true, needed: needed})
 }
 
-// pull fetches the image by the digest of the plan, and names it as the plan
-// does.
-func (c *Client) pull(ctx context.Context, image Image, how fetching) error {
+// pull fetches the image by the digest of the plan, and calls it by that digest until it
+// is known to be of use. discard takes that name away again.
+func (c *Client) pull(ctx context.Context, image Image, how fetching) (_ client.Image, discard func() error, err error) {
 	ctx, cancel := c.boundedBy(ctx, pullBound)
 	defer cancel()
-	ended := how.progress.Step("pull image")
-	transfers := &transfers{most: how.most, sizes: map[string]int64{}, done: map[string]bool{}}
-	stop := c.watchPull(ctx, image, transfers, how.progress)
 	name := image.Reference
 	if !strings.Contains(name, "@") {
 		name += "@" + image.Digest
 	}
+	_, hadErr := c.client.ImageService().Get(ctx, name)
+	ended := how.progress.Step("pull image")
+	transfers := &transfers{most: how.most, sizes: map[string]int64{}, done: map[string]bool{}}
+	stop := c.watchPull(ctx, image, transfers, how.progress)
 	pulled, err := c.client.Pull(ctx, name, client.WithResolver(c.resolver(ctx)), client.WithPlatformMatcher(platforms.Default()), client.WithImageHandlerWrapper(transfers.wrap))
 	stop()
 	ended(err)
@@ -85,18 +86,22 @@ func (c *Client) pull(ctx context.Context, image Image, how fetching) error {
 		err = errors.Join(err, c.dropSpoiled(ctx, transfers))
 	}
 	if err != nil {
-		return c.failed(ctx, "pull image "+image.Reference, err)
+		return nil, nil, c.failed(ctx, "pull image "+image.Reference, err)
 	}
 	if _, ok := how.progress.(backend.PartProgress); ok { // the last ones have come since
 		transfers.report("pulling "+image.Reference, nil, how.progress)
 	}
-	if pulled.Name() == image.Reference {
+	return pulled, func() error {
+		if hadErr == nil { // it was somebody else's before
+			return nil
+		}
+		undo, cancel := c.bounded(context.WithoutCancel(ctx))
+		defer cancel()
+		if err := c.client.ImageService().Delete(undo, pulled.Name()); err != nil && !errdefs.IsNotFound(err) {
+			return c.failed(undo, "drop image "+pulled.Name(), err)
+		}
 		return nil
-	}
-	if err := c.name(ctx, image.Reference, pulled.Target(), how.needed); err != nil {
-		return err
-	}
-	return c.client.ImageService().Delete(ctx, pulled.Name())
+	}, nil
 }
 
 // watchPull reports what is under way until it is stopped.

@@ -212,7 +212,7 @@ func (a *application) addFiles(list []backend.Image) error {
 	}
 	for i, image := range list {
 		if containerd.NamesImage(containerd.DefaultImage, image) {
-			list[i].Users = append(list[i].Users, backend.ImageUser{Use: backend.UseFile, Name: "by default"})
+			list[i].Users = append(list[i].Users, backend.ImageUser{Use: backend.UseDefault, Name: "image"})
 		}
 		for _, file := range named {
 			if file.Image != "" && containerd.NamesImage(file.Image, image) {

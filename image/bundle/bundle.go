@@ -124,11 +124,14 @@ func Sift(w io.Writer, r io.Reader, limits Limits) (err error) {
 				return fmt.Errorf("its %s has %d bytes: %w", path.Clean(header.Name), header.Size, errdefs.ErrResourceExhausted)
 			}
 		}
-		kept := &tar.Header{Typeflag: header.Typeflag, Name: header.Name, Linkname: header.Linkname, Size: header.Size, Mode: 0o644}
+		kept := &tar.Header{Typeflag: header.Typeflag, Name: header.Name, Linkname: header.Linkname, Mode: 0o644}
+		if header.Typeflag == tar.TypeReg { // others have no bytes, whatever they say
+			kept.Size = header.Size
+		}
 		if err := writer.WriteHeader(kept); err != nil {
 			return fmt.Errorf("pass %q on: %w", header.Name, err)
 		}
-		if _, err := io.Copy(writer, reader); err != nil {
+		if _, err := io.CopyN(writer, reader, kept.Size); err != nil { // it was counted
 			return fmt.Errorf("read archive: %w", err)
 		}
 	}

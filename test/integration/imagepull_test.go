@@ -35,6 +35,13 @@ func TestPullsLogInAsDockerDoes(t *testing.T) {
 	bottletest.Contains(t, never(u.Run("image", "pull", reference)).Want(t, 1).Stderr, "can't be pulled", "401")
 	bottletest.Contains(t, u.Start("runc", "--image", reference).Want(t, 125).Stderr, "can't be asked", "401")
 	nothingCreated(t, u)
+	// What is too large is refused, packed or unpacked, and leaves nothing.
+	login := `{"auths": {"` + registry.Address + `": {"username": "somebody", "password": "` + password + `"}}}`
+	says(login)
+	for _, most := range []string{"512Ki", "1536Ki"} {
+		bottletest.Contains(t, u.Run("image", "pull", "--max-size", most, reference).Want(t, 1).Stderr, "--max-size")
+		nothingCreated(t, u)
+	}
 
 	// By a helper, a layer a line.
 	bin := t.TempDir()
@@ -58,7 +65,7 @@ func TestPullsLogInAsDockerDoes(t *testing.T) {
 	// start has the same logins; $DOCKER_CONFIG names the directory.
 	u.Run("image", "rm", reference).Want(t, 0)
 	says("{}")
-	u.Write("logins/config.json", `{"auths": {"`+registry.Address+`": {"username": "somebody", "password": "`+password+`"}}}`)
+	u.Write("logins/config.json", login)
 	does(u, "echo hello; env")
 	start := u.Command("start", "tester", "--yes", "--runtime", "runc", "--image", reference)
 	start.Env = append(start.Env, "DOCKER_CONFIG="+filepath.Join(filepath.Dir(u.Home), "logins"))
@@ -68,7 +75,7 @@ func TestPullsLogInAsDockerDoes(t *testing.T) {
 
 	// A mirror that stands in the directory of hosts; its login is its own.
 	u.Run("image", "rm", reference).Want(t, 0)
-	says(`{"auths": {"` + registry.Address + `": {"username": "somebody", "password": "` + password + `"}}}`)
+	says(login)
 	u.Write("hosts/registry.invalid/hosts.toml", "server = \"https://registry.invalid\"\n[host.\"http://"+registry.Address+"\"]\ncapabilities = [\"pull\", \"resolve\"]\n")
 	hosts := filepath.Join(filepath.Dir(u.Home), "hosts")
 	r = u.Run("image", "pull", "--hosts-dir", hosts, "registry.invalid/tools/claude@"+digest).Want(t, 0)
