@@ -48,17 +48,27 @@ func (c *Client) dropLease(ctx context.Context, id string) error {
 	return nil
 }
 
+// BuildLeases are the leases of builds, by their ids.
+func (c *Client) BuildLeases(ctx context.Context) ([]string, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	list, err := c.client.LeasesService().List(ctx, `labels."`+labelBuild+`"`)
+	if err != nil {
+		return nil, c.failed(ctx, "list leases of builds", err)
+	}
+	ids := make([]string, len(list))
+	for i, lease := range list {
+		ids[i] = lease.ID
+	}
+	return ids, nil
+}
+
 // DropBuildLeases ends those of builds that were killed. The caller knows that no
 // build is under way.
 func (c *Client) DropBuildLeases(ctx context.Context) error {
-	bounded, cancel := c.bounded(ctx)
-	defer cancel()
-	list, err := c.client.LeasesService().List(bounded, `labels."`+labelBuild+`"`)
-	if err != nil {
-		return c.failed(bounded, "list leases of builds", err)
-	}
-	for _, lease := range list {
-		err = errors.Join(err, c.dropLease(ctx, lease.ID))
+	list, err := c.BuildLeases(ctx)
+	for _, id := range list {
+		err = errors.Join(err, c.dropLease(ctx, id))
 	}
 	return err
 }
