@@ -13,8 +13,8 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// build is one build under way. There is one at a time on a daemon: what another one has
-// left is nobody's then.
+// build is one build under way. There is one at a time below a run directory: what another
+// one has left is nobody's then.
 type build struct {
 	backend *Backend
 	plan    *backend.BuildPlan
@@ -33,7 +33,7 @@ func (b *Backend) Build(ctx context.Context, plan *backend.BuildPlan, out io.Wri
 		return result, err
 	}
 	defer held.release()
-	if err := b.client.DropBuildLeases(ctx); err != nil {
+	if err := b.client.DropBuildLeases(ctx, b.layout.runRoot); err != nil {
 		return result, err
 	}
 	doing := &build{backend: b, plan: plan, detail: detail, out: out}
@@ -136,7 +136,7 @@ func (d *build) step(ctx context.Context, number int, parent runtime.Image) (_ r
 	if err != nil {
 		return runtime.Image{}, errors.Join(err, bottle.tearDown(ctx))
 	}
-	leased, release, err := client.LeaseBuild(ctx)
+	leased, release, err := client.LeaseBuild(ctx, d.backend.layout.runRoot)
 	if err != nil {
 		return runtime.Image{}, errors.Join(err, bottle.tearDown(ctx))
 	}

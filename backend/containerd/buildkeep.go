@@ -54,7 +54,7 @@ const itemBuild = "build"
 
 // planBuilds adds what builds that were killed have left to the plan.
 func (b *Backend) planBuilds(ctx context.Context, plan *backend.CleanupPlan) error {
-	leases, err := b.client.BuildLeases(ctx)
+	leases, err := b.client.BuildLeases(ctx, b.layout.runRoot)
 	if err != nil || len(leases) == 0 {
 		return err
 	}
@@ -77,7 +77,7 @@ func (b *Backend) dropBuilds(ctx context.Context) error {
 		return err
 	}
 	defer lock.release()
-	return b.client.DropBuildLeases(ctx)
+	return b.client.DropBuildLeases(ctx, b.layout.runRoot)
 }
 
 // forgetSteps removes the images of steps that no build has needed for long, and logs as
