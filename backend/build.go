@@ -87,6 +87,16 @@ type PlannedStep struct {
 	Cached bool `json:"cached"`
 }
 
+// Line is the title for people: printable, and of one line's length.
+func (s PlannedStep) Line() string {
+	const most = 100
+	line := Printable(s.Title)
+	if len(line) > most {
+		line = line[:most] + "..."
+	}
+	return line
+}
+
 // BuildResult is an image that was built.
 type BuildResult struct {
 	Name   string `json:"name"`
@@ -115,7 +125,7 @@ func (p *BuildPlan) Print(w io.Writer) error {
 		if step.Cached {
 			state = " (cached)"
 		}
-		fmt.Fprintf(&b, "  %-8s %s%s\n", fmt.Sprintf("step %d", i+1), Printable(step.Title), state)
+		fmt.Fprintf(&b, "  %-8s %s%s\n", fmt.Sprintf("step %d", i+1), step.Line(), state)
 		if len(step.Hosts) > 0 && !step.Cached {
 			names := make([]string, len(step.Hosts))
 			for i, host := range step.Hosts {

@@ -17,18 +17,18 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// labelBuild marks the leases of builds.
+// labelBuild marks the leases of builds; its value is whose builds they are.
 const labelBuild = backend.LabelPrefix + "build"
 
 // buildLease is how long what a build has begun is kept when nobody goes on with it.
 const buildLease = time.Hour
 
 // LeaseBuild keeps what a build makes until it is released, or, after a crash, for an
-// hour or until the next build.
-func (c *Client) LeaseBuild(ctx context.Context) (_ context.Context, release func() error, err error) {
+// hour or until the next build of that owner.
+func (c *Client) LeaseBuild(ctx context.Context, owner string) (_ context.Context, release func() error, err error) {
 	bounded, cancel := c.bounded(context.WithoutCancel(ctx))
 	defer cancel()
-	lease, err := c.client.LeasesService().Create(bounded, leases.WithRandomID(), leases.WithExpiration(buildLease), leases.WithLabel(labelBuild, "yes"))
+	lease, err := c.client.LeasesService().Create(bounded, leases.WithRandomID(), leases.WithExpiration(buildLease), leases.WithLabel(labelBuild, owner))
 	if err != nil {
 		return nil, nil, c.failed(bounded, "lease the build", err)
 	}
@@ -48,17 +48,27 @@ func (c *Client) dropLease(ctx context.Context, id string) error {
 	return nil
 }
 
-// DropBuildLeases ends those of builds that were killed. The caller knows that no
-// build is under way.
-func (c *Client) DropBuildLeases(ctx context.Context) error {
-	bounded, cancel := c.bounded(ctx)
+// BuildLeases are the leases of that owner's builds, by their ids.
+func (c *Client) BuildLeases(ctx context.Context, owner string) ([]string, error) {
+	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	list, err := c.client.LeasesService().List(bounded, `labels."`+labelBuild+`"`)
+	list, err := c.client.LeasesService().List(ctx, `labels."`+labelBuild+`"==`+strconv.Quote(owner))
 	if err != nil {
-		return c.failed(bounded, "list leases of builds", err)
+		return nil, c.failed(ctx, "list leases of builds", err)
 	}
-	for _, lease := range list {
-		err = errors.Join(err, c.dropLease(ctx, lease.ID))
+	ids := make([]string, len(list))
+	for i, lease := range list {
+		ids[i] = lease.ID
+	}
+	return ids, nil
+}
+
+// DropBuildLeases ends those of builds that were killed. The caller knows that no
+// build of that owner is under way.
+func (c *Client) DropBuildLeases(ctx context.Context, owner string) error {
+	list, err := c.BuildLeases(ctx, owner)
+	for _, id := range list {
+		err = errors.Join(err, c.dropLease(ctx, id))
 	}
 	return err
 }

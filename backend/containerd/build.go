@@ -13,8 +13,8 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// build is one build under way. There is one at a time on a daemon: what another one has
-// left is nobody's then.
+// build is one build under way. There is one at a time below a run directory: what another
+// one has left is nobody's then.
 type build struct {
 	backend *Backend
 	plan    *backend.BuildPlan
@@ -28,12 +28,12 @@ func (b *Backend) Build(ctx context.Context, plan *backend.BuildPlan, out io.Wri
 	if !ok {
 		return result, fmt.Errorf("build: the plan was not made by this backend: %w", os.ErrInvalid)
 	}
-	held, err := b.holdBuild(ctx)
+	held, err := b.holdBuild(ctx, out)
 	if err != nil {
 		return result, err
 	}
 	defer held.release()
-	if err := b.client.DropBuildLeases(ctx); err != nil {
+	if err := b.client.DropBuildLeases(ctx, b.layout.runRoot); err != nil {
 		return result, err
 	}
 	doing := &build{backend: b, plan: plan, detail: detail, out: out}
@@ -58,7 +58,7 @@ func (b *Backend) Build(ctx context.Context, plan *backend.BuildPlan, out io.Wri
 }
 
 // holdBuild waits until no other build is under way.
-func (b *Backend) holdBuild(ctx context.Context) (*lock, error) {
+func (b *Backend) holdBuild(ctx context.Context, out io.Writer) (*lock, error) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for said := false; ; said = true {
@@ -67,7 +67,7 @@ func (b *Backend) holdBuild(ctx context.Context) (*lock, error) {
 			return held, err
 		}
 		if !said {
-			b.options.Notice("another image is being built: this build waits for it")
+			_, _ = fmt.Fprintln(out, "another image is being built: this build waits for it")
 		}
 		select {
 		case <-tick.C:
@@ -95,12 +95,15 @@ func (d *build) start(ctx context.Context) (runtime.Image, int, error) {
 		if err == nil {
 			err = client.NameImage(ctx, image.Reference, image.Digest, usedNow())
 		}
+		if err != nil {
+			return image, 0, err
+		}
 		if i == 0 {
 			d.say("step 1: cached")
 		} else {
 			d.say("steps 1 to %d: cached", i+1)
 		}
-		return image, i + 1, err
+		return image, i + 1, nil
 	}
 	image, err := client.EnsureImage(ctx, d.detail.base, d.backend.options.Progress)
 	return image, 0, err
@@ -118,7 +121,7 @@ func (d *build) say(format string, args ...any) {
 // step makes one step in a bottle of its own, and an image of what it leaves.
 func (d *build) step(ctx context.Context, number int, parent runtime.Image) (_ runtime.Image, err error) {
 	planned, client := d.plan.Steps[number], d.backend.client
-	d.say("step %d of %d: %s", number+1, len(d.plan.Steps), backend.Printable(planned.Title))
+	d.say("step %d of %d: %s", number+1, len(d.plan.Steps), planned.Line())
 	ended := d.backend.options.Progress.Step(fmt.Sprintf("step %d", number+1))
 	defer func() { ended(err) }()
 	l, err := d.launch(ctx, planned, parent)
@@ -133,7 +136,7 @@ func (d *build) step(ctx context.Context, number int, parent runtime.Image) (_ r
 	if err != nil {
 		return runtime.Image{}, errors.Join(err, bottle.tearDown(ctx))
 	}
-	leased, release, err := client.LeaseBuild(ctx)
+	leased, release, err := client.LeaseBuild(ctx, d.backend.layout.runRoot)
 	if err != nil {
 		return runtime.Image{}, errors.Join(err, bottle.tearDown(ctx))
 	}

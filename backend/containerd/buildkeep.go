@@ -13,6 +13,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/ledger"
+	"github.com/containerd/errdefs"
 )
 
 // forgetting is how long what no build has needed stays: images of steps, and logs.
@@ -46,6 +47,37 @@ func (a audit) keep(to string) error {
 		_, err := io.Copy(w, io.LimitReader(a.file, maxAudit))
 		return err
 	})
+}
+
+// itemBuild is the kind of what a build has left.
+const itemBuild = "build"
+
+// planBuilds adds what builds that were killed have left to the plan.
+func (b *Backend) planBuilds(ctx context.Context, plan *backend.CleanupPlan) error {
+	leases, err := b.client.BuildLeases(ctx, b.layout.runRoot)
+	if err != nil || len(leases) == 0 {
+		return err
+	}
+	if alive, err := held(b.layout.buildLock()); err != nil || alive {
+		return err
+	}
+	plan.Items = append(plan.Items, backend.CleanupItem{
+		Bottle: "image build", Kind: itemBuild, Target: strings.Join(leases, ", "), Reason: "it was killed while it made a layer",
+	})
+	return nil
+}
+
+// dropBuilds removes it, unless another build is under way: that does it itself.
+func (b *Backend) dropBuilds(ctx context.Context) error {
+	lock, err := acquire(b.layout.buildLock(), false)
+	if errdefs.IsUnavailable(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.release()
+	return b.client.DropBuildLeases(ctx, b.layout.runRoot)
 }
 
 // forgetSteps removes the images of steps that no build has needed for long, and logs as

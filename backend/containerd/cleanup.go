@@ -23,7 +23,7 @@ func (b *Backend) PrepareCleanup(ctx context.Context) (*backend.CleanupPlan, err
 			return nil, fmt.Errorf("look at %s: %w", id, err)
 		}
 	}
-	return plan, nil
+	return plan, b.planBuilds(ctx, plan)
 }
 
 // planOne adds one bottle to the plan. What it can't make sense of is named and
@@ -102,6 +102,10 @@ func (b *Backend) Cleanup(ctx context.Context, plan *backend.CleanupPlan) error 
 	var failed error
 	done := map[string]bool{}
 	for _, item := range plan.Items {
+		if item.Kind == itemBuild {
+			failed = errors.Join(failed, b.dropBuilds(ctx))
+			continue
+		}
 		if done[item.Bottle] {
 			continue
 		}

@@ -88,17 +88,12 @@ What the steps say goes to stderr, the image with its digest to stdout.`,
 
 // buildImage plans and builds.
 func (a *application) buildImage(ctx context.Context, o buildOptions) error {
-	spec, err := a.buildSpec(ctx, o)
+	progress := newProgress(a.err, a.quiet, time.Now())
+	defer progress.finish()
+	spec, err := a.buildSpec(ctx, o, progress)
 	if err != nil {
 		return err
 	}
-	return a.buildFrom(ctx, spec, o)
-}
-
-// buildFrom builds what is wished for.
-func (a *application) buildFrom(ctx context.Context, spec backend.BuildSpec, o buildOptions) error {
-	progress := newProgress(a.err, a.quiet, time.Now())
-	defer progress.finish()
 	opened, err := a.openBackend(ctx, progress)
 	if err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/backend/containerd"
@@ -18,7 +17,7 @@ import (
 )
 
 // buildSpec reads the recipe, and all that it names.
-func (a *application) buildSpec(ctx context.Context, o buildOptions) (backend.BuildSpec, error) {
+func (a *application) buildSpec(ctx context.Context, o buildOptions, progress backend.Progress) (backend.BuildSpec, error) {
 	spec := backend.BuildSpec{
 		Runtime: backend.RuntimePolicy(o.runtime), AllowVulnerableRunc: o.allowVulnerableRunc,
 		Timeout: o.timeout, NoCache: o.noCache, Name: o.name,
@@ -42,7 +41,7 @@ func (a *application) buildSpec(ctx context.Context, o buildOptions) (backend.Bu
 	}
 	spec.Require = host.RequireRuntime
 	spec.From, spec.Env = found.From, recipe.Env(found)
-	registry := npm.Registry{URL: o.registry, Progress: newProgress(a.err, a.quiet, time.Now())}
+	registry := npm.Registry{URL: o.registry, Progress: progress}
 	spec.Steps, err = recipe.Steps(ctx, found, recipe.Options{Fetch: registry.Put})
 	return spec, err
 }
@@ -98,12 +97,12 @@ func defaultRecipe() (backend.Recipe, error) {
 // of its file, or the default one. What is built is shown and asked for, as what is launched.
 func (a *application) haveImage(ctx context.Context, opened closingBackend, spec backend.Spec, o startOptions, tty *terminal.Terminal, progress *progress) error {
 	builder, ok := opened.(backend.Builder)
-	bottle := spec.Manifest.Bottle
-	if !ok || spec.Resume != nil || spec.Image != "" || bottle.Image != "" {
+	if !ok || spec.Resume != nil || spec.Image != "" || spec.Manifest.Bottle.Image != "" {
 		return nil
 	}
+	bottle := spec.Manifest.Bottle
 	build := buildOptions{
-		runtime: string(spec.Runtime), allowVulnerableRunc: spec.AllowVulnerableRunc, resources: bottle.Resources,
+		runtime: string(spec.Runtime), allowVulnerableRunc: spec.AllowVulnerableRunc,
 		disk: buildDisk, timeout: buildTimeout, registry: npm.DefaultRegistry,
 	}
 	if bottle.Recipe != nil {
@@ -111,7 +110,7 @@ func (a *application) haveImage(ctx context.Context, opened closingBackend, spec
 	} else if there, err := builder.HasImage(ctx, containerd.DefaultImage); err != nil || there {
 		return err
 	}
-	wish, err := a.buildSpec(ctx, build)
+	wish, err := a.buildSpec(ctx, build, progress)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/claude-bottle/claude-bottle/egress"
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 	"github.com/claude-bottle/claude-bottle/test/containerdtest"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
 )
 
 // recipeOf is a bottle file with a recipe of the test image. The nonce makes steps that
@@ -130,6 +132,23 @@ func TestF1_TestT50_TestT52_ABuildThatIsCutGoesOnWhereItWas(t *testing.T) {
 	}
 	_ = command.Wait()
 	u.Write("home/.claude-bottle/bottles/built.md", recipeOf(nonce, "true"))
+	// One that is killed while it makes a layer leaves a lease besides.
+	ctx := namespaces.WithNamespace(t.Context(), bottletest.Namespace)
+	owners, err := filepath.Glob(filepath.Join(u.RunRoot, "*"))
+	if err != nil || len(owners) != 1 {
+		t.Fatalf("the run directories are %v, %v", owners, err)
+	}
+	leave := func() {
+		if _, err := u.Daemon.Client().LeasesService().Create(ctx, leases.WithRandomID(), leases.WithLabel("claude-bottle.dev/build", owners[0])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leave()
+	bottletest.Eventually(t, "the bottle of the step is gone", func() bool { return len(u.Supervisors()) == 0 })
+	bottletest.Contains(t, u.Run("cleanup", "--dry-run").Want(t, 0).Stdout, "it was killed while it made a layer")
+	u.Run("cleanup", "--yes").Want(t, 0)
+	bottletest.Contains(t, u.Run("cleanup", "--dry-run").Want(t, 0).Stdout, "Nothing to clean up")
+	leave()
 	if result := built(t, u.Run("image", "build", "built", "-o", "json")); result.Built != 1 || result.Cached != 2 {
 		t.Errorf("after a kill it made %+v", result)
 	}
