@@ -20,6 +20,8 @@ const (
 	reservedBytes = 1 << 30
 	reservedShare = 50 // a fiftieth
 	smallDisk     = 4 << 30
+	// allBytes is more than any disk has.
+	allBytes = 1 << 60
 )
 
 // A disk is looked at again before one that writes so many bytes a second could have
@@ -92,8 +94,9 @@ func (d disk) words(path string) string {
 // What was taken before the disk was looked at first is not held against it.
 func (s *supervisor) watchDisk(ctx context.Context, sandbox Sandbox) {
 	var before room
-	first, told := true, false
+	layer, first, told := "", true, false
 	for {
+		began := time.Now()
 		now, err := lookAt(s.config.State)
 		switch {
 		case err != nil:
@@ -109,7 +112,12 @@ func (s *supervisor) watchDisk(ctx context.Context, sandbox Sandbox) {
 					s.event(ctx, backend.Event{Type: backend.EventWarning, Reason: "DiskPressure", Message: now.words(s.config.State)})
 				}
 			}
-			taken := s.taken(ctx, now.device, sandbox)
+			if layered, ok := sandbox.(Layered); ok && layer == "" {
+				if layer, err = layered.Layer(ctx); err != nil {
+					log.G(ctx).WithError(err).Debug("find the layer of the bottle")
+				}
+			}
+			taken := s.taken(ctx, now.device, layer)
 			if first {
 				before = taken
 			}
@@ -121,7 +129,8 @@ func (s *supervisor) watchDisk(ctx context.Context, sandbox Sandbox) {
 			told = false
 		}
 		first = false
-		timer := time.NewTimer(now.pause())
+		// A large tree is not to keep the processor busy.
+		timer := time.NewTimer(max(now.pause(), 4*time.Since(began)))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -131,24 +140,22 @@ func (s *supervisor) watchDisk(ctx context.Context, sandbox Sandbox) {
 	}
 }
 
-// taken is what the bottle takes of that file system: in its state, and in its root file
-// system. What can't be measured counts as far as it was.
-func (s *supervisor) taken(ctx context.Context, device uint64, sandbox Sandbox) room {
+// taken is what the bottle takes of that file system: in its state, and in the layer of its
+// root file system. For lack of time it counts as far as it was measured. A tree that can't
+// be walked, for it is too deep, hides nothing: it counts as all there is.
+func (s *supervisor) taken(ctx context.Context, device uint64, layer string) (sum room) {
 	ctx, cancel := context.WithTimeout(ctx, measureTime)
 	defer cancel()
-	places := []string{s.config.State}
-	if layered, ok := sandbox.(Layered); ok {
-		layer, err := layered.Layer(ctx)
-		if err != nil {
-			log.G(ctx).WithError(err).Debug("find the layer of the bottle")
-		} else {
-			places = append(places, layer)
+	for _, place := range []string{s.config.State, layer} {
+		if place == "" {
+			continue
 		}
-	}
-	var sum room
-	for _, place := range places {
-		if err := measure(ctx, place, device, &sum); err != nil {
+		err := measure(ctx, place, device, &sum)
+		if err != nil {
 			log.G(ctx).WithError(err).Debug("measure what the bottle takes")
+		}
+		if errors.Is(err, unix.ENAMETOOLONG) {
+			sum.bytes += allBytes
 		}
 	}
 	return sum

@@ -40,7 +40,12 @@ func TestACallIsStruckBeforeItIsHeardOrAfterItIsDone(t *testing.T) {
 	grpc_health_v1.RegisterHealthServer(server, d)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	defer func() { server.Stop(); <-served }()
+	defer func() {
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	}()
 	relay := New(t, socket)
 	conn, err := grpc.NewClient("unix://"+relay.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
