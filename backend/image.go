@@ -16,6 +16,8 @@ type Image struct {
 	Size     int64     `json:"size"`
 	Created  time.Time `json:"created"` // in this store
 	Unpacked bool      `json:"unpacked"`
+	// Step says that it is a step of a build, kept so that the next one need not make it.
+	Step bool `json:"buildStep,omitempty"`
 	// Users are who would miss it.
 	Users []ImageUser `json:"usedBy,omitempty"`
 	// Problem says why it can't be used.
@@ -37,6 +39,7 @@ const (
 	UseContainer ImageUse = "container" // somebody else's, in the same namespace
 	UseFile      ImageUse = "file"      // a bottle file names it
 	UseDefault   ImageUse = "default"   // bottles get it whose file names none
+	UseBuild     ImageUse = "build"     // builds go on from it
 )
 
 // ImageUser is one who would miss an image.

@@ -3,9 +3,11 @@ package manifest
 import (
 	"errors"
 	"path/filepath"
+
+	"github.com/claude-bottle/claude-bottle/backend"
 )
 
-// NamedImage is an image that a bottle file names.
+// NamedImage is an image that a bottle file names, or that its recipe makes.
 type NamedImage struct {
 	Bottle string
 	Image  string // "" for the default one
@@ -22,7 +24,11 @@ func Images(options Options) ([]NamedImage, error) {
 			failed = append(failed, err)
 			continue
 		}
-		list = append(list, NamedImage{name, bottle.Image})
+		image := bottle.Image
+		if bottle.Recipe != nil {
+			image = backend.BuiltImage(name)
+		}
+		list = append(list, NamedImage{name, image})
 	}
 	return list, errors.Join(failed...)
 }

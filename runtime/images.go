@@ -40,6 +40,7 @@ func (c *Client) Images(ctx context.Context) ([]backend.Image, error) {
 // look reads an image. What it can't read is the image's problem.
 func (c *Client) look(ctx context.Context, image images.Image) (backend.Image, facts, error) {
 	seen := backend.Image{Name: image.Name, Digest: image.Target.Digest.String(), MediaType: image.Target.MediaType, Created: image.CreatedAt}
+	_, seen.Step = image.Labels[backend.LabelStep]
 	known, err := c.read(ctx, image.Target)
 	if err != nil {
 		seen.Problem = err.Error()

@@ -89,7 +89,7 @@ func (a *application) completeImages(most int) completion {
 		}
 		var names []string
 		for _, image := range list {
-			if !slices.Contains(args, image.Name) {
+			if !image.Step && !slices.Contains(args, image.Name) {
 				names = append(names, image.Name)
 			}
 		}
@@ -103,10 +103,12 @@ func (a *application) imageListCommand() *cobra.Command {
 		Aliases: []string{"list"},
 		Short:   "List the images that are here",
 		Long: `List the images in containerd's store, and who uses each: bottles, the work that is kept
-of others, and what else is in the namespace.`,
-		Example: "  claude-bottle image ls\n  claude-bottle image ls -o wide\n  claude-bottle image ls -o name",
+of others, and what else is in the namespace. The steps of builds, which are kept so that
+the next build need not make them, are left out but for --all.`,
+		Example: "  claude-bottle image ls\n  claude-bottle image ls -o wide\n  claude-bottle image ls --all -o name",
 		Args:    noArguments,
 	}
+	all := command.Flags().BoolP("all", "a", false, "list the steps of builds, too")
 	output := addFormat(command, "text", "wide", "name", "json", "yaml")
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		return a.interruptible(command, func(ctx context.Context) error {
@@ -118,6 +120,9 @@ of others, and what else is in the namespace.`,
 			list, err := opened.Images(ctx)
 			if err != nil {
 				return err
+			}
+			if !*all {
+				list = slices.DeleteFunc(list, func(image backend.Image) bool { return image.Step })
 			}
 			return a.printImages(list, output)
 		})

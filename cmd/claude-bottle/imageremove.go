@@ -94,15 +94,16 @@ func (a *application) imagePruneCommand() *cobra.Command {
 		Short: "Remove images that nothing uses",
 		Long: `Show which images nothing uses: no bottle, no kept work, no other container of the
 namespace, and no bottle file of yours, and what pulls and imports have left that were cut;
-remove just that, once you say yes. The default image counts as used.
+remove just that, once you say yes. The default image counts as used, and so do the steps
+of builds, which go by themselves when no build has needed them for 14 days.
 
---all takes those, too, that only bottle files name, and the default one.`,
+--all takes those, too, that only bottle files name, the default one, and steps of builds.`,
 		Example: `  claude-bottle image prune --dry-run
   claude-bottle image prune --all --yes`,
 		Args: noArguments,
 	}
 	flags := command.Flags()
-	flags.BoolVarP(&o.all, "all", "a", false, "remove what only bottle files name, too")
+	flags.BoolVarP(&o.all, "all", "a", false, "remove what only bottle files and builds need, too")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the plan and remove nothing")
 	flags.BoolVarP(&o.yes, "yes", "y", false, "remove without asking")
 	o.output = addFormat(command, "text", "json", "yaml")
@@ -211,6 +212,9 @@ func (a *application) addFiles(list []backend.Image) error {
 		return err
 	}
 	for i, image := range list {
+		if image.Step {
+			list[i].Users = append(list[i].Users, backend.ImageUser{Use: backend.UseBuild, Name: "cache"})
+		}
 		if containerd.NamesImage(containerd.DefaultImage, image) {
 			list[i].Users = append(list[i].Users, backend.ImageUser{Use: backend.UseDefault, Name: "image"})
 		}
