@@ -84,7 +84,7 @@ func free(t *testing.T, mount string) int64 {
 // TestT52_ABottleThatFillsTheDiskIsEndedAndNoOther: by what it writes to its root file
 // system, and to its workspace, which is kept. One that takes little beside it lives on.
 func TestT52_ABottleThatFillsTheDiskIsEndedAndNoOther(t *testing.T) {
-	// So much is left, and so many MiB the agent writes if nobody ends it.
+	// So much is left, and so many MiB the agent writes at most: then it waits to be ended.
 	const room, most = 126 << 20, "110"
 	mount := ownDisk(t)
 	t.Setenv("TMPDIR", mount)
@@ -116,7 +116,7 @@ func TestT52_ABottleThatFillsTheDiskIsEndedAndNoOther(t *testing.T) {
 			u.Run("rm", "layer", "--discard").Want(t, 0)
 
 			r := fills("/workspace", "--name", "work")
-			if r.Code == 0 || strings.Contains(r.Stdout, "all is written") {
+			if r.Code == 0 {
 				t.Errorf("it ended with %d: %s", r.Code, r.Stdout)
 			}
 			bottletest.Contains(t, r.Stderr, "claude-bottle: ended: the disk of ", "free some, then resume", "unsaved, kept as work@")
