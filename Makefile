@@ -52,7 +52,7 @@ test: root ## Set up, build, lint and run all tests (as root)
 	@$(MAKE) build
 	@$(MAKE) lint
 	@$(MAKE) unit
-	@$(MAKE) fuzz FUZZTIME=10 FUZZ='$(HOSTILE)'
+	@$(MAKE) fuzz FUZZTIME=6 FUZZ='$(HOSTILE)'
 	@$(MAKE) integration
 	@$(MAKE) e2e
 

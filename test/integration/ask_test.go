@@ -23,7 +23,7 @@ func (b *busy) pends(host string, port uint16) {
 }
 
 func TestAnUnknownHostIsAskedFor(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		name, address := bottletest.OwnName(t)
 		secure, plain := serve(t, address+":443", true), serve(t, address+":80", false)
 		asks := func(wait string) string {
@@ -67,7 +67,7 @@ func TestAnUnknownHostIsAskedFor(t *testing.T) {
 }
 
 func TestWhatWasDeniedIsSaidAtTheEnd(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, "for name in a.example b.example; do wget -q http://$name/; done; echo done", "egress: {allow: [c.example]}")
 		r := u.Start(runtime).Want(t, 0)
 		// The names are told side by side.

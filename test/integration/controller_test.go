@@ -116,7 +116,7 @@ func TestF3_ADeadSupervisorIsBackWithoutACommand(t *testing.T) {
 // so is a supervisor, and the second one sees to it. Told to end, it leaves the bottle as
 // it is, for the next.
 func TestF3_AnotherControllerTakesOver(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, counts)
 		first := controls(t, u, "watch over bottles")
 		second := controls(t, u, "wait for its end")
@@ -180,7 +180,7 @@ func health(t *testing.T, u *bottletest.User) {
 // TestF1_TheControllerTakesDownWhatNobodyHolds: a bottle whose client and supervisor were
 // killed goes without a command, its work stays.
 func TestF1_TheControllerTakesDownWhatNobodyHolds(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, "echo work > /workspace/work; "+echoes)
 		watches := controls(t, u, "watch over bottles")
 		s := u.OnTerminal("start", "tester", "--yes", "--runtime", runtime)
@@ -201,7 +201,7 @@ func TestF1_TheControllerTakesDownWhatNobodyHolds(t *testing.T) {
 
 // TestABottleIsRemovedWhenItsTimeIsOver, unless it holds unsaved work: that is said once.
 func TestABottleIsRemovedWhenItsTimeIsOver(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, "true")
 		u.Run("start", "tester", "--yes", "--quiet", "--detach", "--ttl", "1s", "--runtime", runtime, "--", "-p", "x").Want(t, 0)
 		bottletest.Eventually(t, "it is gone", func() bool { return len(list(t, u)) == 0 && len(u.Controllers()) == 0 })

@@ -129,7 +129,7 @@ func reaches(name, port string) string {
 const answered = "the far end answers"
 
 func TestT41_WhatABottleReachesIsSeenAndChangedWhileItRuns(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		name, address := bottletest.OwnName(t)
 		known, added := serve(t, address+":0", true), serve(t, address+":0", true)
 		target := name + ":" + portOf(added)

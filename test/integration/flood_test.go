@@ -19,7 +19,7 @@ import (
 // on the way, and what either process on the host may need: less than the program
 // has at rest with the whole flood beside it.
 const (
-	floodMiB    = 48
+	floodMiB    = 24
 	mostOnWay   = 8 << 20
 	mostMemory  = 64 << 20
 	stormSizes  = 1000

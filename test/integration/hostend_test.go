@@ -95,7 +95,7 @@ func workspaces(t *testing.T, u *bottletest.User, name, file string) []string {
 
 func TestT41_WithoutTheHostsEndNothingIsDialled(t *testing.T) {
 	const count = 20
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		host, address := bottletest.OwnName(t)
 		far := newGreeter(t, address+":0")
 		_, port, _ := net.SplitHostPort(far.Addr().String())
@@ -124,7 +124,7 @@ func TestT41_WithoutTheHostsEndNothingIsDialled(t *testing.T) {
 }
 
 func TestT42_NobodyDialsABottle(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		port := freePort(t, "0.0.0.0")
 		program(t, u)
 		does(u, "./attack listen "+port)

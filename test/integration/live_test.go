@@ -27,7 +27,7 @@ func ended(t *testing.T, u *bottletest.User) backend.Outcome {
 // TestADetachedBottleLivesOnAndIsComeBackTo: several clients see the same, come and go,
 // and the code is claude's own.
 func TestADetachedBottleLivesOnAndIsComeBackTo(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, echoes)
 		started := u.Run("start", "tester", "--yes", "--detach", "--runtime", runtime).Want(t, 0)
 		if started.Stdout != "tester\n" {

@@ -15,8 +15,9 @@ import (
 	"github.com/claude-bottle/claude-bottle/test/containerdtest"
 )
 
-// versions are the containerds that every promise is tested against: what Debian
-// 12 ships, and the one that is built from its module.
+// versions are the containerds that every promise is tested against that a daemon has a
+// part in: what Debian 12 ships, and the one that is built from its module. What goes
+// through the neck alone is tested on one.
 func versions() []string { return []string{"1.6", "2.4"} }
 
 // everyVersion has the line between the two as well: the main path is tested

@@ -13,7 +13,7 @@ import (
 )
 
 func TestT33_EachLaunchProvesItsFence(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		b := occupied(t, u, runtime, "egress: {mode: open}")
 		var listed []backend.Status
 		if err := json.Unmarshal([]byte(u.Run("list", "-o", "json").Want(t, 0).Stdout), &listed); err != nil || len(listed) != 1 {

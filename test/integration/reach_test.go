@@ -129,7 +129,7 @@ func logged(t *testing.T, u *bottletest.User) []egress.Event {
 }
 
 func TestT35_T39_T40_WhatIsSaidOnAllowedConnectionsIsChecked(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		name, address := bottletest.OwnName(t)
 		secure, other := serve(t, address+":443", true), serve(t, address+":0", true)
 		plain := serve(t, address+":80", false)
@@ -214,7 +214,7 @@ func TestT35_T39_T40_WhatIsSaidOnAllowedConnectionsIsChecked(t *testing.T) {
 }
 
 func TestAnOpenBottleAnswersAnyNameAndStillDialsNothingPrivate(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		name, address := bottletest.OwnName(t)
 		secure := serve(t, address+":443", true)
 		said, all := attacks(t, u, runtime, "reach tls:"+name+":443:"+name+" tls:localhost:443:localhost tls:nowhere.invalid:443:nowhere.invalid tls:does-not-exist.example:443:x; echo work > kept.txt", "egress: {mode: open}")
