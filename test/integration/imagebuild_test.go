@@ -134,12 +134,12 @@ func TestF1_TestT50_TestT52_ABuildThatIsCutGoesOnWhereItWas(t *testing.T) {
 	u.Write("home/.claude-bottle/bottles/built.md", recipeOf(nonce, "true"))
 	// One that is killed while it makes a layer leaves a lease besides.
 	ctx := namespaces.WithNamespace(t.Context(), bottletest.Namespace)
-	owners, err := filepath.Glob(filepath.Join(u.RunRoot, "*"))
+	owners, err := filepath.Glob(filepath.Join(u.RunRoot, "*", "bottles"))
 	if err != nil || len(owners) != 1 {
 		t.Fatalf("the run directories are %v, %v", owners, err)
 	}
 	leave := func() {
-		if _, err := u.Daemon.Client().LeasesService().Create(ctx, leases.WithRandomID(), leases.WithLabel("claude-bottle.dev/build", owners[0])); err != nil {
+		if _, err := u.Daemon.Client().LeasesService().Create(ctx, leases.WithRandomID(), leases.WithLabel("claude-bottle.dev/build", filepath.Dir(owners[0]))); err != nil {
 			t.Fatal(err)
 		}
 	}
