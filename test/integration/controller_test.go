@@ -98,7 +98,7 @@ func countsOn(t *testing.T, u *bottletest.User) {
 // TestF3_ADeadSupervisorIsBackWithoutACommand: the controller that start has started is
 // told of its death and starts another, which has missed nothing. It ends by itself.
 func TestF3_ADeadSupervisorIsBackWithoutACommand(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, counts)
 		started := u.Run("start", "tester", "--yes", "--detach", "--runtime", runtime, "--", "-p", "count").Want(t, 0)
 		bottletest.Contains(t, started.Stderr, "started a controller", "--no-controller")

@@ -45,7 +45,7 @@ func killSupervisor(t *testing.T, u *bottletest.User) {
 // alone, and the next command for it starts its supervisor again, which has missed
 // nothing.
 func TestF3_ADetachedBottleOutlivesItsSupervisor(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, counts)
 		u.Run("start", "tester", "--yes", "--quiet", "--no-controller", "--detach", "--runtime", runtime, "--", "-p", "count").Want(t, 0)
 		u.Run("egress", "allow", "tester", "open.example:443").Want(t, 0)
