@@ -3,22 +3,12 @@ package remote
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/claude-bottle/claude-bottle/neck"
 	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/claude-bottle/claude-bottle/supervise"
-	"github.com/containerd/errdefs"
-)
-
-// Exit codes of ours among claude's, as docker and podman have them.
-const (
-	codeOurs          = 125
-	codeNotExecutable = 126
-	codeNotFound      = 127
 )
 
 // bottle is a running bottle that ends with this process, unless it is detached.
@@ -26,8 +16,7 @@ type bottle struct {
 	client     *Client
 	plan       *backend.Plan
 	supervisor *supervise.Client
-	prompt     string
-	env        []string
+	claude     supervise.Claude
 	closing    sync.Once
 	closed     error
 }
@@ -39,54 +28,25 @@ var (
 	_ backend.Reporter = (*bottle)(nil)
 )
 
-func newBottle(client *Client, plan *backend.Plan, supervisor *supervise.Client, prompt string, secrets backend.Secrets) *bottle {
-	b := &bottle{client: client, plan: plan, supervisor: supervisor, prompt: prompt}
-	for name, value := range secrets.Env {
-		b.env = append(b.env, name+"="+value.Reveal())
+func newBottle(client *Client, plan *backend.Plan, stays *supervise.Client, prompt string, secrets backend.Secrets) *bottle {
+	return &bottle{
+		client: client, plan: plan, supervisor: stays,
+		claude: supervise.Claude{Supervisor: stays, Image: plan.Image.Reference, Prompt: prompt, Env: secrets.Env, Lost: lost},
 	}
-	slices.Sort(b.env)
-	return b
+}
+
+// lost says what became of a bottle whose session broke off: nothing is known here.
+func lost(_ context.Context, cause error) (int, error) {
+	const codeOurs = 125
+	return codeOurs, fmt.Errorf("the bottle, or the controller, was lost under claude; what it has made is kept: %w", cause)
 }
 
 // Name implements backend.Bottle.
 func (b *bottle) Name() string { return b.plan.Name }
 
-// session is claude with what was provisioned for it.
-func (b *bottle) session(argv []string, tty bool) (*neck.SessionRequest, error) {
-	if len(argv) == 0 {
-		return nil, fmt.Errorf("run claude: the command is empty: %w", errdefs.ErrInvalidArgument)
-	}
-	if b.prompt != "" {
-		argv = slices.Concat(argv[:1], []string{"--append-system-prompt-file", b.prompt}, argv[1:])
-	}
-	return &neck.SessionRequest{Argv: argv, Env: b.env, Dir: backend.WorkspacePath, TTY: tty}, nil
-}
-
 // ExecClaude implements backend.Bottle.
 func (b *bottle) ExecClaude(ctx context.Context, argv []string, terminal backend.Terminal) (int, error) {
-	request, err := b.session(argv, terminal.TTY)
-	if err != nil {
-		return codeOurs, err
-	}
-	status, err := b.supervisor.RunClaude(ctx, request, terminal)
-	if err != nil {
-		return b.notRun(ctx, argv[0], err)
-	}
-	return status.Code, nil
-}
-
-// notRun says why claude did not run to its end, and with which code.
-func (b *bottle) notRun(ctx context.Context, program string, err error) (int, error) {
-	switch {
-	case errdefs.IsNotFound(err):
-		return codeNotFound, fmt.Errorf("image %s has no %s on its PATH: choose one that has, or the default image: %w", b.plan.Image.Reference, program, err)
-	case errdefs.IsPermissionDenied(err):
-		return codeNotExecutable, fmt.Errorf("%s of image %s can't be executed: %w", program, b.plan.Image.Reference, err)
-	case ctx.Err() != nil:
-		return codeOurs, fmt.Errorf("run claude: %w", context.Cause(ctx))
-	default:
-		return codeOurs, fmt.Errorf("the bottle, or the controller, was lost under claude; what it has made is kept: %w", err)
-	}
+	return b.claude.Exec(ctx, argv, terminal)
 }
 
 // CopyIn implements backend.Bottle.
@@ -115,16 +75,7 @@ func (b *bottle) Report(ctx context.Context) (backend.Report, error) {
 
 // Begin implements backend.Detacher.
 func (b *bottle) Begin(ctx context.Context, argv []string, tty bool) error {
-	request, err := b.session(argv, tty)
-	if err != nil {
-		return err
-	}
-	request.NoInput = !tty
-	if err := b.supervisor.Begin(ctx, request); err != nil {
-		_, err = b.notRun(ctx, argv[0], err)
-		return err
-	}
-	return nil
+	return b.claude.Begin(ctx, argv, tty)
 }
 
 // Detach implements backend.Detacher.

@@ -201,6 +201,15 @@ func (c *connection) bottle(name string) (backend.Bottle, error) {
 	return nil, fmt.Errorf("bottle %s was not launched by this client: %w", backend.Printable(name), errdefs.ErrNotFound)
 }
 
+// launched is bottle for a request that names it.
+func (c *connection) launched(body json.RawMessage) (backend.Bottle, error) {
+	var asked named
+	if err := decode(body, &asked); err != nil {
+		return nil, err
+	}
+	return c.bottle(asked.Name)
+}
+
 func (c *connection) forget(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,11 +217,7 @@ func (c *connection) forget(name string) {
 }
 
 func (c *connection) detach(ctx context.Context, body json.RawMessage, stream neck.Stream) error {
-	var asked named
-	if err := decode(body, &asked); err != nil {
-		return err
-	}
-	bottle, err := c.bottle(asked.Name)
+	bottle, err := c.launched(body)
 	if err != nil {
 		return err
 	}
@@ -223,21 +228,17 @@ func (c *connection) detach(ctx context.Context, body json.RawMessage, stream ne
 	if err := detacher.Detach(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	c.forget(asked.Name)
+	c.forget(bottle.Name())
 	return say(stream, struct{}{})
 }
 
 func (c *connection) close(ctx context.Context, body json.RawMessage, stream neck.Stream) error {
-	var asked named
-	if err := decode(body, &asked); err != nil {
-		return err
-	}
-	bottle, err := c.bottle(asked.Name)
+	bottle, err := c.launched(body)
 	if err != nil {
 		return err
 	}
 	err = bottle.Close(context.WithoutCancel(ctx))
-	c.forget(asked.Name)
+	c.forget(bottle.Name())
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -104,21 +105,28 @@ func (s *sent) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (c *connection) pack(ctx context.Context, body json.RawMessage, stream neck.Stream) error {
-	var asked keptFiles
+// openKept opens files of a kept bottle, which nobody else touches before their release.
+func (c *connection) openKept(ctx context.Context, body json.RawMessage) (asked keptFiles, root *os.Root, below string, release func(), err error) {
 	if err := decode(body, &asked); err != nil {
-		return err
+		return asked, nil, "", nil, err
 	}
-	kept, release, err := c.take(ctx, asked.Name)
+	kept, leave, err := c.take(ctx, asked.Name)
+	if err != nil {
+		return asked, nil, "", nil, err
+	}
+	if root, below, err = provision.OpenKept(kept, asked.Path); err != nil {
+		leave()
+		return asked, nil, "", nil, err
+	}
+	return asked, root, below, func() { _ = root.Close(); leave() }, nil
+}
+
+func (c *connection) pack(ctx context.Context, body json.RawMessage, stream neck.Stream) error {
+	_, root, below, release, err := c.openKept(ctx, body)
 	if err != nil {
 		return err
 	}
 	defer release()
-	root, below, err := provision.OpenKept(kept, asked.Path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = root.Close() }()
 	if err := stream.Accept(); err != nil {
 		return err
 	}
@@ -128,20 +136,11 @@ func (c *connection) pack(ctx context.Context, body json.RawMessage, stream neck
 }
 
 func (c *connection) unpack(ctx context.Context, body json.RawMessage, stream neck.Stream) error {
-	var asked keptFiles
-	if err := decode(body, &asked); err != nil {
-		return err
-	}
-	kept, release, err := c.take(ctx, asked.Name)
+	asked, root, below, release, err := c.openKept(ctx, body)
 	if err != nil {
 		return err
 	}
 	defer release()
-	root, below, err := provision.OpenKept(kept, asked.Path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = root.Close() }()
 	caps := archive.CopyCaps(min(max(asked.Bytes, 0), maxWorkspace), min(max(asked.Entries, 0), maxUnpacked))
 	return receive(stream, maxWorkspace, func(in io.Reader) error {
 		_, err := archive.Deliver(ctx, in, archive.Delivery{

@@ -65,6 +65,8 @@ type fakeBottle struct {
 	name    string
 }
 
+func (b *fakeBottle) Name() string { return b.name }
+
 func (b *fakeBottle) Close(context.Context) error {
 	b.backend.log(&b.backend.closed, b.name)
 	return nil

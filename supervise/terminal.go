@@ -19,9 +19,9 @@ func (c *Client) Run(ctx context.Context, request *neck.SessionRequest, terminal
 	return c.Session(ctx, request, ends)
 }
 
-// RunClaude runs claude. On a terminal its session could go on without this client, and be
+// runClaude runs claude. On a terminal its session could go on without this client, and be
 // attached to by others; without one it ends with it.
-func (c *Client) RunClaude(ctx context.Context, request *neck.SessionRequest, terminal backend.Terminal) (neck.ExitStatus, error) {
+func (c *Client) runClaude(ctx context.Context, request *neck.SessionRequest, terminal backend.Terminal) (neck.ExitStatus, error) {
 	if !request.TTY {
 		return c.Run(ctx, request, terminal)
 	}

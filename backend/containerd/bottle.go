@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/claude-bottle/claude-bottle/neck"
 	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/errdefs"
@@ -19,10 +17,8 @@ import (
 
 // Exit codes of ours among claude's, as docker and podman have them.
 const (
-	exitOurs          = 125
-	exitNotExecutable = 126
-	exitNotFound      = 127
-	exitKilled        = 128 + int(unix.SIGKILL)
+	exitOurs   = 125
+	exitKilled = 128 + int(unix.SIGKILL)
 )
 
 // bottle is a running bottle, held by the process that launched it.
@@ -31,8 +27,7 @@ type bottle struct {
 	plan       *backend.Plan
 	places     places
 	user       user
-	env        []string
-	promptPath string
+	claude     supervise.Claude
 	lock       *lock
 	supervisor *supervise.Client
 	closing    sync.Once
@@ -46,14 +41,10 @@ var (
 
 // bottle hands what was launched over to the one who owns it from now on.
 func (l *launch) bottle() *bottle {
-	b := &bottle{
-		backend: l.backend, plan: l.plan, places: l.places, user: l.user,
-		promptPath: l.promptPath, lock: l.lock, supervisor: l.supervisor,
+	b := &bottle{backend: l.backend, plan: l.plan, places: l.places, user: l.user, lock: l.lock, supervisor: l.supervisor}
+	b.claude = supervise.Claude{
+		Supervisor: l.supervisor, Image: l.plan.Image.Reference, Prompt: l.promptPath, Env: l.secrets.Env, Lost: b.whyLost,
 	}
-	for name, value := range l.secrets.Env {
-		b.env = append(b.env, name+"="+value.Reveal())
-	}
-	slices.Sort(b.env)
 	return b
 }
 
@@ -62,29 +53,7 @@ func (b *bottle) Name() string { return b.plan.Name }
 
 // ExecClaude implements backend.Bottle.
 func (b *bottle) ExecClaude(ctx context.Context, argv []string, terminal backend.Terminal) (int, error) {
-	argv, err := b.command(argv)
-	if err != nil {
-		return exitOurs, err
-	}
-	status, err := b.supervisor.RunClaude(ctx, &neck.SessionRequest{Argv: argv, Env: b.env, Dir: backend.WorkspacePath, TTY: terminal.TTY}, terminal)
-	if err != nil {
-		return b.notRun(ctx, argv[0], err)
-	}
-	return status.Code, nil
-}
-
-// notRun says why claude did not run to its end, and with which code.
-func (b *bottle) notRun(ctx context.Context, name string, err error) (int, error) {
-	switch {
-	case errdefs.IsNotFound(err):
-		return exitNotFound, fmt.Errorf("image %s has no %s on its PATH: choose one that has, or the default image: %w", b.plan.Image.Reference, name, err)
-	case errdefs.IsPermissionDenied(err):
-		return exitNotExecutable, fmt.Errorf("%s of image %s can't be executed: %w", name, b.plan.Image.Reference, err)
-	case ctx.Err() != nil:
-		return exitOurs, fmt.Errorf("run claude: %w", context.Cause(ctx))
-	default:
-		return b.whyLost(ctx, err)
-	}
+	return b.claude.Exec(ctx, argv, terminal)
 }
 
 // whyLost says what became of a bottle whose session broke off.

@@ -49,16 +49,24 @@ func (a *application) cleanup(ctx context.Context, yes, dryRun bool, output *for
 		return err
 	}
 	if !yes {
-		tty, err := terminal.Open(a.in, a.out)
-		if err != nil {
-			return fmt.Errorf("open terminal: %w", err)
-		}
-		agreed, err := tty.Confirm(ctx, a.err, "remove this? [y/N] ")
-		if err != nil || !agreed {
-			return fmt.Errorf("nothing removed: only a yes on a terminal, or --yes, removes anything: %w", errdefs.ErrAborted)
+		if err := a.agreeToRemove(ctx, "remove this? [y/N] "); err != nil {
+			return err
 		}
 	}
 	return opened.Cleanup(ctx, plan)
+}
+
+// agreeToRemove asks, and returns an Aborted error unless the answer is a yes on a terminal.
+func (a *application) agreeToRemove(ctx context.Context, question string) error {
+	tty, err := terminal.Open(a.in, a.out)
+	if err != nil {
+		return fmt.Errorf("open terminal: %w", err)
+	}
+	agreed, err := tty.Confirm(ctx, a.err, question)
+	if err != nil || !agreed {
+		return fmt.Errorf("nothing removed: only a yes on a terminal, or --yes, removes anything: %w", errdefs.ErrAborted)
+	}
+	return nil
 }
 
 // noArguments refuses arguments as a usage error.

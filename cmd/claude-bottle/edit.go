@@ -25,7 +25,7 @@ A file with mistakes stays as you left it; the mistakes are named.`,
 			}
 			return nil
 		},
-		ValidArgsFunction: a.completeAgents,
+		ValidArgsFunction: a.completeFiles(manifest.KindAgent),
 	}
 	command.Flags().StringVar(&kind, "kind", "", "agent or bottle, when both have that name")
 	command.RunE = func(command *cobra.Command, args []string) error {

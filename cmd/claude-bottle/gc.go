@@ -12,7 +12,6 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/manifest"
-	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/claude-bottle/claude-bottle/work"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
@@ -87,13 +86,8 @@ func (a *application) collect(ctx context.Context, o gcOptions) error {
 		return err
 	}
 	if !o.yes {
-		tty, err := terminal.Open(a.in, a.out)
-		if err != nil {
-			return fmt.Errorf("open terminal: %w", err)
-		}
-		agreed, err := tty.Confirm(ctx, a.err, "remove these? [y/N] ")
-		if err != nil || !agreed {
-			return fmt.Errorf("nothing removed: only a yes on a terminal, or --yes, removes anything: %w", errdefs.ErrAborted)
+		if err := a.agreeToRemove(ctx, "remove these? [y/N] "); err != nil {
+			return err
 		}
 	}
 	return a.collectAll(ctx, keeper, plan)

@@ -55,7 +55,7 @@ What the steps say goes to stderr, the image with its digest to stdout.`,
   claude-bottle image build -f recipe.yaml --name registry.example/tools:1
   claude-bottle image build web --dry-run   # the steps, and which of them are cached
   claude-bottle start claude --image registry.example/tools:1`,
-		ValidArgsFunction: a.completeBottleFiles,
+		ValidArgsFunction: a.completeFiles(manifest.KindBottle),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usageError{fmt.Errorf("image build takes one bottle, got %d: a Dockerfile's directory has no place here", len(args))}
@@ -168,23 +168,4 @@ func (a *application) printBuilt(result backend.BuildResult, output *format) err
 	}
 	_, err := fmt.Fprintf(a.out, "%s@%s\n", result.Name, result.Digest)
 	return err
-}
-
-// completeBottleFiles proposes the bottles of the user's files.
-func (a *application) completeBottleFiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	options, err := a.manifestOptions()
-	if err != nil || len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	entries, err := manifest.List(options)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var names []string
-	for _, entry := range entries {
-		if entry.Kind == manifest.KindBottle {
-			names = append(names, entry.Name)
-		}
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }

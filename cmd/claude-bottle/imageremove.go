@@ -11,7 +11,6 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/backend/containerd"
 	"github.com/claude-bottle/claude-bottle/manifest"
-	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
@@ -140,13 +139,8 @@ func (a *application) pruneImages(ctx context.Context, o pruneOptions) error {
 		return err
 	}
 	if !o.yes {
-		tty, err := terminal.Open(a.in, a.out)
-		if err != nil {
-			return fmt.Errorf("open terminal: %w", err)
-		}
-		agreed, err := tty.Confirm(ctx, a.err, "remove these? [y/N] ")
-		if err != nil || !agreed {
-			return fmt.Errorf("nothing removed: only a yes on a terminal, or --yes, removes anything: %w", errdefs.ErrAborted)
+		if err := a.agreeToRemove(ctx, "remove these? [y/N] "); err != nil {
+			return err
 		}
 	}
 	return a.prune(ctx, opened, plan, o.output.value == "text")

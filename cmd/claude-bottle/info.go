@@ -17,7 +17,7 @@ func (a *application) infoCommand() *cobra.Command {
 		Short:             "Show what an agent's files say, merged",
 		Long:              "Show the agent and its bottle with everything that it extends merged in, and the files they come from.\nValues of variables are not shown.",
 		Example:           "  claude-bottle info claude\n  claude-bottle info claude -o yaml",
-		ValidArgsFunction: a.completeAgents,
+		ValidArgsFunction: a.completeFiles(manifest.KindAgent),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usageError{fmt.Errorf("info takes the name of one agent, got %d: `claude-bottle list available` shows them", len(args))}

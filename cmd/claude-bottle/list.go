@@ -164,20 +164,23 @@ func age(d time.Duration) string {
 	}
 }
 
-func (a *application) completeAgents(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	options, err := a.manifestOptions()
-	if err != nil || len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	entries, err := manifest.List(options)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var names []string
-	for _, entry := range entries {
-		if entry.Kind == manifest.KindAgent {
-			names = append(names, entry.Name)
+// completeFiles proposes the names of the user's files of one kind.
+func (a *application) completeFiles(kind manifest.Kind) completion {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		options, err := a.manifestOptions()
+		if err != nil || len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
+		entries, err := manifest.List(options)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []string
+		for _, entry := range entries {
+			if entry.Kind == kind {
+				names = append(names, entry.Name)
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
 	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/spf13/cobra"
 )
 
@@ -53,7 +54,7 @@ when one didn't, and 125 when a bottle could not be started at all.`,
   claude-bottle run claude --cwd -p "make it faster" --count 5 --deadline 30m --label try=speed
   claude-bottle run claude -p "explain gVisor" -- --max-turns 3`,
 		Annotations:       map[string]string{annotationOwnCode: "yes"},
-		ValidArgsFunction: a.completeAgents,
+		ValidArgsFunction: a.completeFiles(manifest.KindAgent),
 		Args:              oneBeforeDash("run takes the name of one agent"),
 	}
 	flags := command.Flags()

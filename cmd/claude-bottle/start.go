@@ -73,7 +73,7 @@ in use.`,
   claude-bottle start claude --cwd --yes --detach -- -p "fix the tests"
   claude-bottle start claude --detach --restart OnFailure --deadline 2h --ttl 24h --label team=web`,
 		Annotations:       map[string]string{annotationOwnCode: "yes"},
-		ValidArgsFunction: a.completeAgents,
+		ValidArgsFunction: a.completeFiles(manifest.KindAgent),
 		Args:              oneBeforeDash("start takes the name of one agent"),
 		RunE: func(command *cobra.Command, args []string) error {
 			o.agent, o.claudeArgs = args[0], args[1:]
