@@ -53,8 +53,7 @@ test: root ## Set up, build, lint and run all tests (as root)
 	@$(MAKE) lint
 	@$(MAKE) unit
 	@$(MAKE) fuzz FUZZTIME=6 FUZZ='$(HOSTILE)'
-	@$(MAKE) integration
-	@$(MAKE) e2e
+	@hack/test.sh bottles
 
 ##@ One stage at a time
 
