@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/ledger"
@@ -49,6 +50,30 @@ func openArea(work *backend.Work, dir string) (_ *area, err error) {
 		return nil, fmt.Errorf("make room for apply: %w", err)
 	}
 	return a, nil
+}
+
+// ownBelow is the path below a destination at which applies keep their own, if that is with
+// the user: a journal that a bottle has written would have the next apply do as it likes.
+func ownBelow(into, area string) (string, error) {
+	if area == "" {
+		return "", nil
+	}
+	own, err := filepath.EvalSymlinks(filepath.Dir(area))
+	if err != nil {
+		return "", fmt.Errorf("find room for apply: %w", err)
+	}
+	relative, err := filepath.Rel(into, own)
+	if err != nil {
+		return "", fmt.Errorf("find room for apply: %w", err)
+	}
+	switch outside := relative == ".." || strings.HasPrefix(relative, "../"); {
+	case !outside && relative != ".":
+		return foldPath(relative), nil
+	case !outside, into == own, strings.HasPrefix(into, own+"/"):
+		return "", fmt.Errorf("applies keep their own in %s: name another directory: %w", backend.Printable(into), errdefs.ErrInvalidArgument)
+	default:
+		return "", nil
+	}
 }
 
 // locked says that the lock has its name still: who held it before may have taken it away.

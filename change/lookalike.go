@@ -24,6 +24,7 @@ func gitLookalike(name string) string {
 // judge says what never comes home as a file.
 type judge struct {
 	in           []func(path string) bool // whether it is there, at either end
+	own          string                   // below the destination: where applies keep their own, folded; "" is elsewhere
 	top          bool                     // the destination itself has a .git
 	repositories map[string]string
 }
@@ -39,6 +40,9 @@ func (j *judge) refuse(change *Change) string {
 	}
 	if strings.HasPrefix(foldPath(change.Path), stagingPrefix) {
 		return "its name is reserved"
+	}
+	if folded := foldPath(change.Path); j.own != "" && (folded == j.own || strings.HasPrefix(folded, j.own+"/") || strings.HasPrefix(j.own, folded+"/")) {
+		return "an apply keeps its own there"
 	}
 	if change.Kind == Deleted {
 		return j.gitDirectory(change.Path)

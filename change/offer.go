@@ -113,6 +113,9 @@ func Prepare(ctx context.Context, work *backend.Work, target Target) (_ *Offer, 
 	}
 	_, err = o.dest.lstat(".git")
 	judge := &judge{in: []func(string) bool{o.view.has, o.dest.has}, top: err == nil, repositories: map[string]string{}}
+	if judge.own, err = ownBelow(o.Into, target.Area); err != nil {
+		return nil, err
+	}
 	o.keep(judge)
 	before, after := &side{dir: o.area.path("a")}, &side{dir: o.area.path("b")}
 	if err := o.view.fill(ctx, o.changes, before, after); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/ledger"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
@@ -149,6 +150,28 @@ func TestWhatBreaksOffIsNotTakenForWhole(t *testing.T) {
 		if err == nil || b.host("file") != "1\n" {
 			t.Errorf("after %q: %v", answer, err)
 		}
+	}
+}
+
+// TestT13NoBottleWritesWhatAnApplyGoesBy: where the user's own part of an apply lies below the
+// destination, nothing of a bottle's gets there.
+func TestT13NoBottleWritesWhatAnApplyGoesBy(t *testing.T) {
+	b := newProject(t)
+	b.far = true
+	b.commit()
+	b.launch()
+	home := t.TempDir()
+	b.edit("Area/other/journal.json", "{}")
+	b.edit("fine", "1\n")
+	offer, err := Prepare(t.Context(), b.elsewhere(), Target{Into: home, Area: filepath.Join(home, "area", "b-1"), Open: b.open})
+	must(t, err)
+	defer offer.Close()
+	if got := told(offer.Refused); len(got) != 1 || !strings.HasSuffix(got[0], "an apply keeps its own there") || len(offer.Steps) != 1 {
+		t.Errorf("refused are %q, steps %q", got, actions(offer))
+	}
+	own := filepath.Join(home, "area")
+	if _, err := Prepare(t.Context(), b.elsewhere(), Target{Into: own, Area: filepath.Join(own, "b-2"), Open: b.open}); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("into where applies keep their own: %v", err)
 	}
 }
 

@@ -185,7 +185,7 @@ func (b *bottle) offer(target Target) *Offer {
 	work := b.work
 	if b.far {
 		work = b.elsewhere()
-		target.Area, target.Open = filepath.Join(filepath.Dir(b.project), "area"), b.open
+		target.Area, target.Open = filepath.Join(filepath.Dir(b.project), "own", "area"), b.open
 	}
 	offer, err := Prepare(b.Context(), work, target)
 	must(b.T, err)
