@@ -103,7 +103,7 @@ type toldSource struct {
 // fetch implements source.
 func (s toldSource) fetch(ctx context.Context, changes []*Change, numbers []int, to *side, absent func(int, string)) error {
 	var blobs []int
-	ask := wanted{Before: s.before, Largest: to.largest, Left: to.left}
+	ask := wanted{Before: s.before}
 	places := map[int]int{}
 	for _, number := range numbers {
 		change := changes[number]
@@ -133,6 +133,7 @@ func (s toldSource) fetch(ctx context.Context, changes []*Change, numbers []int,
 	if len(ask.At) == 0 {
 		return nil
 	}
+	ask.Largest, ask.Left = to.largest, to.left
 	stop := context.AfterFunc(ctx, s.told.close)
 	defer stop()
 	if err := json.NewEncoder(s.told.to).Encode(ask); err != nil {

@@ -60,7 +60,7 @@ func (c *connection) enter(ctx context.Context, body json.RawMessage, stream nec
 		return nil //nolint:nilerr // it was accepted
 	}
 	defer func() { _ = link.Close() }()
-	books := &entered{work: found, closed: asked.Pristine, leave: out}
+	books := &entered{work: found, closed: asked.Pristine, leave: out, views: c.user.views}
 	defer books.close()
 	_ = link.Serve(ctx, neck.Bounds{Streams: maxRelayed, Request: maxBody, Strict: true}, func(ctx context.Context, request neck.Request, stream neck.Stream) {
 		if !books.answers(ctx, request, stream) {
@@ -134,6 +134,7 @@ type entered struct {
 	work   *backend.Work
 	closed bool // there are none
 	leave  func() error
+	views  func(context.Context) (func(), error) // makes room in memory
 
 	mu   sync.Mutex
 	mark *os.File // without a name; the mark of a large workspace is no burden on memory
@@ -190,6 +191,11 @@ func (e *entered) tips(_ context.Context, stream neck.Stream) error {
 }
 
 func (e *entered) note(ctx context.Context, stream neck.Stream) error {
+	leave, err := e.views(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now, err := fetch.Mark(ctx, e.work)
@@ -223,6 +229,11 @@ func (e *entered) marked() (archive.Baseline, error) {
 }
 
 func (e *entered) settle(ctx context.Context, stream neck.Stream) error {
+	leave, err := e.views(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	mark, err := e.marked()
@@ -251,7 +262,7 @@ func (e *entered) settle(ctx context.Context, stream neck.Stream) error {
 }
 
 // maxHomecoming bounds what a client says of what has come home, in bytes.
-const maxHomecoming = 128 << 20
+const maxHomecoming = 64 << 20
 
 // home is what the client says, checked. A lie in it costs the liar's own work.
 func (h *homecoming) home() (fetch.Home, error) {
