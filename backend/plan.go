@@ -25,6 +25,7 @@ type Plan struct {
 	Mounts    []PlanMount    `json:"mounts"`
 	Inputs    []Input        `json:"inputs"`
 	Workspace *WorkTree      `json:"workspace,omitempty"`
+	From      *Origin        `json:"from,omitempty"`
 	Env       []EnvVariable  `json:"env"`
 	Egress    []PlanHost     `json:"egress"`
 	SSH       []PlanSSH      `json:"ssh,omitempty"`
@@ -48,6 +49,14 @@ type Plan struct {
 	Declaration *Declaration `json:"declaration,omitempty"`
 	// Detail is the backend's own: it prints and marshals itself.
 	Detail fmt.Stringer `json:"detail,omitempty"`
+}
+
+// Origin is where a user who is not root says that the work is from. It is kept for that
+// user alone: nobody else, and above all no process of root's, opens what it names.
+type Origin struct {
+	Path string `json:"path"`
+	// Head is the commit that was checked out, or "".
+	Head string `json:"head,omitempty"`
 }
 
 // PlanImage is the image by digest.

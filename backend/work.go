@@ -61,7 +61,11 @@ func (w *Work) Place(place Place) string { return filepath.Join(w.State, string(
 
 // Among says whether a directory, its links resolved, is that of the bottles or lies in
 // it: what a bottle can write is no place to work in.
+// A process that has not been told where they lie can't write there either.
 func (w *Work) Among(resolved string) (bool, error) {
+	if w.State == "" {
+		return false, nil
+	}
 	bottles, err := filepath.EvalSymlinks(filepath.Dir(w.State))
 	if err != nil {
 		return false, fmt.Errorf("find the directory of bottles: %w", err)

@@ -38,14 +38,14 @@ func (o *Offer) Apply(ctx context.Context) error {
 		return o.conflictError()
 	}
 	if len(o.Steps) == 0 {
-		return o.save()
+		return o.save(ctx)
 	}
 	x, err := o.exchange(ctx)
 	if err != nil {
 		return err
 	}
 	defer x.close()
-	if err := errors.Join(o.save(), x.finish()); err != nil {
+	if err := errors.Join(o.save(ctx), x.finish()); err != nil {
 		return fmt.Errorf("all is in place, but what is left of the apply is not: %w", err)
 	}
 	return o.area.forget()

@@ -42,8 +42,9 @@ func lines(changed ...int) string {
 }
 
 // divergent is a bottle and a project that have both moved on.
-func divergent(t *testing.T) *bottle {
+func divergent(t *testing.T, far bool) *bottle {
 	b := newProject(t)
+	b.far = far
 	for _, name := range []string{"taken", "same", "merged", "removed", "script", "both-gone", "kept", "executable"} {
 		b.put(name, lines())
 	}
@@ -70,8 +71,10 @@ func divergent(t *testing.T) *bottle {
 	return b
 }
 
-func TestApplyJoinsBothEnds(t *testing.T) {
-	b := divergent(t)
+func TestApplyJoinsBothEnds(t *testing.T) { bothWays(t, applyJoinsBothEnds) }
+
+func applyJoinsBothEnds(t *testing.T, far bool) {
+	b := divergent(t, far)
 	offer := b.offer(Target{})
 	want := "write executable, write kept, merge merged, create new/deep/file, create new/link, remove dir/sub/file, remove removed, chmod script, write taken, same both-gone, same same"
 	got := actions(offer)

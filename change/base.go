@@ -42,13 +42,18 @@ func WriteBase(ctx context.Context, state string, tree *backend.WorkTree, goes f
 		}
 		log.G(ctx).WithError(err).Debug("list tracked files; all are copied")
 	}
-	file, err := os.OpenFile(filepath.Join(dir, baseIndex), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	return (&baseWriter{tree: tree.Root(), dir: filepath.Join(dir, baseFiles), blobs: blobs, left: maxBase}).write(ctx, filepath.Join(dir, baseIndex), root, goes)
+}
+
+// write writes the index, and copies what is to be copied.
+func (w *baseWriter) write(ctx context.Context, index string, root *os.File, goes func(archive.Entry) error) error {
+	file, err := os.OpenFile(index, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("keep what goes in: %w", err)
 	}
-	w := &baseWriter{out: bufio.NewWriterSize(file, 64<<10), tree: tree.Root(), dir: filepath.Join(dir, baseFiles), blobs: blobs, left: maxBase}
+	w.out = bufio.NewWriterSize(file, 64<<10)
 	w.printf("%s\n", baseHeader)
-	if !looksBare(tree.Root()) {
+	if !looksBare(w.tree) {
 		err = archive.Walk(ctx, root, func(entry archive.Entry) error {
 			if err := goes(entry); err != nil {
 				return err
@@ -79,6 +84,7 @@ type baseWriter struct {
 	tree  *os.Root
 	dir   string
 	blobs map[string]blob
+	known Known // files that the user's repository has, as the user has said
 	left  int64
 	count int
 	files int
@@ -108,6 +114,8 @@ func (w *baseWriter) entry(entry archive.Entry) error {
 		// Line ends, encodings and filters make another size of it.
 		if blob, ok := w.blobs[entry.Path]; ok && blob.size == kept.size {
 			kept.kind, kept.reference = keptBlob, blob.name
+		} else if name := w.known.name(entry.Path, kept); name != "" {
+			kept.kind, kept.reference = keptBlob, name
 		} else if there, err := w.copy(entry.Path, &kept); err != nil || !there {
 			return err
 		}

@@ -52,6 +52,7 @@ type Change struct {
 	Lines *Lines `json:"lines,omitempty"`
 
 	before, after bool // the content of the side is at hand
+	at            int  // its place in what the teller of the view has
 }
 
 // Lines are the lines of a text that came and went.

@@ -45,7 +45,7 @@ func TestKilledApply(t *testing.T) {
 }
 
 func TestF2_AnApplyThatWasKilledIsUndone(t *testing.T) {
-	b := divergent(t)
+	b := divergent(t, false)
 	b.put("to-file/a/b", "1\n")
 	before := snapshot(t, b.project)
 	steps := 9
@@ -94,7 +94,7 @@ func (b *bottle) launchFrom(*bottle) {
 // What the user writes in the middle of an apply is the user's.
 func TestTheUserIsAtWorkMeanwhile(t *testing.T) {
 	for _, at := range []int{0, 3, 8} {
-		b := divergent(t)
+		b := divergent(t, false)
 		offer := b.offer(Target{})
 		offer.between = func(done int) {
 			if done == at {

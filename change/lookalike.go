@@ -3,6 +3,7 @@ package change
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/hostgit"
@@ -22,8 +23,9 @@ func gitLookalike(name string) string {
 
 // judge says what never comes home as a file.
 type judge struct {
-	in           []*tree // at both ends
-	top          bool    // the destination itself has a .git
+	in           []func(path string) bool // whether it is there, at either end
+	own          string                   // below the destination: where applies keep their own, folded; "" is elsewhere
+	top          bool                     // the destination itself has a .git
 	repositories map[string]string
 }
 
@@ -38,6 +40,9 @@ func (j *judge) refuse(change *Change) string {
 	}
 	if strings.HasPrefix(foldPath(change.Path), stagingPrefix) {
 		return "its name is reserved"
+	}
+	if folded := foldPath(change.Path); j.own != "" && (folded == j.own || strings.HasPrefix(folded, j.own+"/") || strings.HasPrefix(j.own, folded+"/")) {
+		return "an apply keeps its own there"
 	}
 	if change.Kind == Deleted {
 		return j.gitDirectory(change.Path)
@@ -76,12 +81,7 @@ func (j *judge) gitDirectory(name string) string {
 }
 
 func (j *judge) has(path string) bool {
-	for _, tree := range j.in {
-		if _, err := tree.lstat(path); err == nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(j.in, func(has func(string) bool) bool { return has(path) })
 }
 
 // linkLeaves says why a symbolic link is refused; "" for one that stays inside

@@ -2,14 +2,12 @@ package change
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/containerd/errdefs"
@@ -21,6 +19,10 @@ type Target struct {
 	Into string
 	// Paths choose files and directories of the workspace; none is everything.
 	Paths []string
+	// Area is the directory in which an apply keeps its own; "" is in the bottle's state.
+	Area string
+	// Open looks at the work; nil is Open of what this process can read.
+	Open func(context.Context) (*View, error)
 }
 
 // Offer is what Apply would do to a directory of the user's: contents as they were
@@ -85,7 +87,7 @@ func Prepare(ctx context.Context, work *backend.Work, target Target) (_ *Offer, 
 			o.Close()
 		}
 	}()
-	if o.area, err = openArea(work); err != nil {
+	if o.area, err = openArea(work, target.Area); err != nil {
 		return nil, err
 	}
 	if note, err := o.area.recover(); err != nil {
@@ -99,10 +101,10 @@ func Prepare(ctx context.Context, work *backend.Work, target Target) (_ *Offer, 
 	if err := o.checkNoStaging(); err != nil {
 		return nil, err
 	}
-	if err := ledger.Sync(ctx, work); err != nil {
-		return nil, err
+	if target.Open == nil {
+		target.Open = func(ctx context.Context) (*View, error) { return openSynced(ctx, work) }
 	}
-	if o.view, err = Open(ctx, work); err != nil {
+	if o.view, err = target.Open(ctx); err != nil {
 		return nil, err
 	}
 	o.Notes = append(o.Notes, o.view.Notes...)
@@ -110,15 +112,27 @@ func Prepare(ctx context.Context, work *backend.Work, target Target) (_ *Offer, 
 		return nil, err
 	}
 	_, err = o.dest.lstat(".git")
-	judge := &judge{in: []*tree{o.view.now, o.dest}, top: err == nil, repositories: map[string]string{}}
+	judge := &judge{in: []func(string) bool{o.view.has, o.dest.has}, top: err == nil, repositories: map[string]string{}}
+	if judge.own, err = ownBelow(o.Into, target.Area); err != nil {
+		return nil, err
+	}
 	o.keep(judge)
 	before, after := &side{dir: o.area.path("a")}, &side{dir: o.area.path("b")}
 	if err := o.view.fill(ctx, o.changes, before, after); err != nil {
 		return nil, fmt.Errorf("read the work of %s: %w", work.Handle(), err)
 	}
+	o.view.hangUp()
 	// From here on only what was read counts, not what the agent makes of it.
 	o.inspect(after)
 	return o, o.decide(ctx, before, after)
+}
+
+// openSynced is Open with what was written through mappings of files.
+func openSynced(ctx context.Context, work *backend.Work) (*View, error) {
+	if err := ledger.Sync(ctx, work); err != nil {
+		return nil, err
+	}
+	return Open(ctx, work)
 }
 
 // resolveInto finds the directory, which must be no bottle's.
@@ -232,64 +246,4 @@ func (o *Offer) Close() {
 		o.area.close()
 	}
 	o.view, o.dest, o.area = nil, nil, nil
-}
-
-// save notes that what was applied, and what was the same already, is at home.
-func (o *Offer) save() error {
-	covered := map[string]bool{}
-	for _, step := range o.Steps {
-		covered[step.Path] = true
-	}
-	for _, path := range o.Same {
-		covered[path] = true
-	}
-	isDirectory := func(path string) bool {
-		was, now := o.view.was[path], o.view.mark[path]
-		return (was == archive.StateDirectory || was == "") && (now == archive.StateDirectory || now == "")
-	}
-	_, err := ledger.Settle(o.work, o.view.mark, func(path string) bool {
-		if own, nested := inGit(path); own || nested != "" {
-			return false
-		}
-		return covered[path] || o.view.equal[path] || isDirectory(path)
-	})
-	return err
-}
-
-// area is where an apply keeps its own, in the state directory of its bottle: no
-// bottle and no other user reaches it. It is held by one at a time.
-type area struct {
-	dir  string
-	lock *os.File
-}
-
-func (a *area) path(name string) string { return filepath.Join(a.dir, name) }
-
-func openArea(work *backend.Work) (_ *area, err error) {
-	a := &area{dir: work.Path(backend.StateApply)}
-	if err := os.MkdirAll(a.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make room for apply: %w", err)
-	}
-	if a.lock, err = os.OpenFile(a.path("lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
-		return nil, fmt.Errorf("lock apply: %w", err)
-	}
-	if err := flock(a.lock); err != nil {
-		_ = a.lock.Close()
-		return nil, fmt.Errorf("another apply of %s is under way: wait for it to end: %w", work.Handle(), errdefs.ErrUnavailable)
-	}
-	for _, name := range []string{"a", "b", "m"} {
-		err = errors.Join(err, os.RemoveAll(a.path(name)), os.Mkdir(a.path(name), 0o700))
-	}
-	if err = errors.Join(err, ledger.KeepTime(work)); err != nil {
-		a.close()
-		return nil, fmt.Errorf("make room for apply: %w", err)
-	}
-	return a, nil
-}
-
-func (a *area) close() {
-	for _, name := range []string{"a", "b", "m"} {
-		_ = os.RemoveAll(a.path(name))
-	}
-	_ = a.lock.Close()
 }

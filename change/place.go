@@ -141,7 +141,7 @@ func (x *exchange) makeParents(name string) error {
 		err = unix.Mkdirat(int(parent.Fd()), base, 0o755)
 		if err == nil {
 			err = errors.Join(
-				unix.Fchownat(int(parent.Fd()), base, int(x.owner.Uid), int(x.owner.Gid), unix.AT_SYMLINK_NOFOLLOW),
+				owned(x.owner.Uid, unix.Fchownat(int(parent.Fd()), base, int(x.owner.Uid), int(x.owner.Gid), unix.AT_SYMLINK_NOFOLLOW)),
 				chmodDirectory(parent, base))
 		}
 		_ = parent.Close()

@@ -74,19 +74,12 @@ func (s treeSource) fetch(ctx context.Context, changes []*Change, wanted []int, 
 // one fetches a file, which must still be of that mode's type: what was decided
 // about a file does not hold for a link.
 func (s treeSource) one(ctx context.Context, path, mode string, to *side, number int) (note string, err error) {
-	if mode == gitLink {
-		target, err := s.tree.readlink(path)
-		if errors.Is(err, unix.EINVAL) {
-			return "", errReplaced
-		}
-		if err != nil {
-			return "", err
-		}
-		return "", os.Symlink(target, to.path(number))
-	}
-	file, err := s.tree.open(path)
+	file, target, err := s.open(path, mode)
 	if err != nil {
 		return "", err
+	}
+	if file == nil {
+		return "", os.Symlink(target, to.path(number))
 	}
 	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
@@ -101,6 +94,27 @@ func (s treeSource) one(ctx context.Context, path, mode string, to *side, number
 		permissions = 0o755
 	}
 	return "", copyFile(ctx, file, to.path(number), permissions)
+}
+
+// open opens a file, or reads a link.
+func (s treeSource) open(path, mode string) (file *os.File, target string, err error) {
+	if mode != gitLink {
+		file, err = s.tree.open(path)
+		return file, "", err
+	}
+	target, err = s.tree.readlink(path)
+	if errors.Is(err, unix.EINVAL) {
+		err = errReplaced
+	}
+	return nil, target, err
+}
+
+// opened is open for its side of a change.
+func (s treeSource) opened(change *Change) (file *os.File, target string, err error) {
+	if s.old {
+		return s.open(change.Path, change.OldMode)
+	}
+	return s.open(change.Path, change.Mode)
 }
 
 // openSide opens what was put into a side. A link there is the agent's own.

@@ -116,6 +116,12 @@ func lstatAt(dir *os.File, base string) (stat unix.Stat_t, err error) {
 	return stat, nil
 }
 
+// has says that there is something of that name.
+func (t *tree) has(name string) bool {
+	_, err := t.lstat(name)
+	return err == nil
+}
+
 // readlink reads a symbolic link.
 func (t *tree) readlink(name string) (string, error) {
 	dir, base, err := t.look(name)

@@ -27,6 +27,9 @@ type View struct {
 	before, after source
 	// equal are paths whose state differs and whose content does not.
 	equal map[string]bool
+	// told is what another process has told of the workspace; nil where it is looked at
+	// here.
+	told *teller
 	// Notes are what else has happened, a line each.
 	Notes  []string
 	closer []func()
@@ -95,6 +98,14 @@ func (v *View) Close() {
 		each()
 	}
 	v.closer = nil
+}
+
+// has says that the workspace holds something of that name.
+func (v *View) has(path string) bool {
+	if v.told != nil {
+		return v.told.names[path]
+	}
+	return v.now.has(path)
 }
 
 // List are the changes, in the order of their paths.

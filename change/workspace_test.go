@@ -20,6 +20,8 @@ type bottle struct {
 	*testing.T
 	project string
 	work    *backend.Work
+	// far says that a process which can't read the state directory does it all.
+	far bool
 }
 
 // newProject makes a directory that is no repository yet.
@@ -108,7 +110,10 @@ func (b *bottle) launch() {
 	must(b.T, err)
 	b.Cleanup(func() { _ = root.Close() })
 	tree := backend.NewWorkTree(*b.work.Plan.Workspace, root)
-	must(b.T, WriteBase(b.Context(), b.work.State, tree, func(archive.Entry) error { return nil }))
+	all := func(archive.Entry) error { return nil }
+	if !b.far {
+		must(b.T, WriteBase(b.Context(), b.work.State, tree, all))
+	}
 	workspace := b.work.Place(backend.PlaceWorkspace)
 	must(b.T, os.Mkdir(workspace, 0o700))
 	from, err := os.Open(b.project)
@@ -120,6 +125,13 @@ func (b *bottle) launch() {
 	_, err = archive.Extract(b.Context(), to, reader, archive.Options{UID: os.Geteuid(), GID: os.Getegid()})
 	must(b.T, err)
 	_, _ = from.Close(), to.Close()
+	if b.far {
+		var sent strings.Builder
+		must(b.T, WriteKnown(b.Context(), &sent, tree, all))
+		known, err := ReadKnown(strings.NewReader(sent.String()))
+		must(b.T, err)
+		must(b.T, KeepBase(b.Context(), b.work, known))
+	}
 	b.baseline()
 }
 
@@ -158,7 +170,7 @@ func (b *bottle) wantChanges(want ...string) {
 // patch is what diff prints.
 func (b *bottle) patch(paths ...string) (string, []Change) {
 	b.Helper()
-	view, err := Open(b.Context(), b.work)
+	view, err := b.open(b.Context())
 	must(b.T, err)
 	defer view.Close()
 	var text strings.Builder
@@ -170,7 +182,12 @@ func (b *bottle) patch(paths ...string) (string, []Change) {
 // offer is what apply would do.
 func (b *bottle) offer(target Target) *Offer {
 	b.Helper()
-	offer, err := Prepare(b.Context(), b.work, target)
+	work := b.work
+	if b.far {
+		work = b.elsewhere()
+		target.Area, target.Open = filepath.Join(filepath.Dir(b.project), "own", "area"), b.open
+	}
+	offer, err := Prepare(b.Context(), work, target)
 	must(b.T, err)
 	b.Cleanup(offer.Close)
 	return offer

@@ -16,14 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// treeEntry is a file as a commit has it.
-type treeEntry struct{ mode, object string }
+// Entry is a file as a commit has it.
+type Entry struct{ Mode, Object string }
 
 const modeLink = "120000"
 
 // files lists what a commit holds.
-func (d *destination) files(ctx context.Context, commit string) (map[string]treeEntry, error) {
-	tree := map[string]treeEntry{}
+func (d *destination) files(ctx context.Context, commit string) (map[string]Entry, error) {
+	tree := map[string]Entry{}
 	if commit == "" {
 		return tree, nil
 	}
@@ -35,7 +35,7 @@ func (d *destination) files(ctx context.Context, commit string) (map[string]tree
 		about, path, ok := strings.Cut(string(line), "\t")
 		fields := strings.Fields(about)
 		if ok && len(fields) == 3 {
-			tree[path] = treeEntry{mode: fields[0], object: fields[2]}
+			tree[path] = Entry{Mode: fields[0], Object: fields[2]}
 		}
 	}
 	return tree, nil
@@ -45,7 +45,7 @@ func (d *destination) files(ctx context.Context, commit string) (map[string]tree
 // the bytes itself. A file that git converts on its way in, such as one of LFS, is
 // not at home by its pointer. Of .git itself whole says whether all refs came; what
 // holds work beside objects and refs is never covered.
-func cover(ctx context.Context, work *backend.Work, mark archive.Baseline, tree map[string]treeEntry, whole bool) (func(path string) bool, error) {
+func cover(ctx context.Context, work *backend.Work, mark archive.Baseline, tree map[string]Entry, whole bool) (func(path string) bool, error) {
 	before, err := ledger.Saved(work)
 	if err != nil {
 		return nil, err
@@ -116,8 +116,8 @@ func besideObjects(path string) bool {
 }
 
 // sameContent says whether a file of the workspace is what git has under that name.
-func sameContent(root *os.Root, path string, entry treeEntry) bool {
-	if entry.mode == modeLink {
+func sameContent(root *os.Root, path string, entry Entry) bool {
+	if entry.Mode == modeLink {
 		target, err := root.Readlink(path)
 		return err == nil && entry.names(int64(len(target)), strings.NewReader(target))
 	}
@@ -134,9 +134,9 @@ func sameContent(root *os.Root, path string, entry treeEntry) bool {
 }
 
 // names says that the entry is of this content.
-func (e treeEntry) names(size int64, content io.Reader) bool {
-	name, err := hostgit.BlobName(content, size, len(e.object))
-	return err == nil && name == e.object
+func (e Entry) names(size int64, content io.Reader) bool {
+	name, err := hostgit.BlobName(content, size, len(e.Object))
+	return err == nil && name == e.Object
 }
 
 // sparse says that a file claims to be far larger than what it takes up: reading

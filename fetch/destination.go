@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,7 @@ func openDestination(ctx context.Context, path string, work *backend.Work, limit
 	if err := notABottles(work, path, resolved); err != nil {
 		return nil, err
 	}
-	owner, err := hostgit.OwnerOf(resolved)
+	owner, err := ownerOf(path, resolved)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func openDestination(ctx context.Context, path string, work *backend.Work, limit
 	if err := notABottles(work, path, common, d.objects); err != nil {
 		return nil, err
 	}
-	if d.git.Owner, err = hostgit.OwnerOf(common); err != nil {
+	if d.git.Owner, err = ownerOf(path, common); err != nil {
 		return nil, err
 	}
 	d.git.Dir = common
@@ -71,6 +72,15 @@ func openDestination(ctx context.Context, path string, work *backend.Work, limit
 		return nil, err
 	}
 	return d, nil
+}
+
+// ownerOf is who runs git there: only root can be somebody else.
+func ownerOf(path, dir string) (*hostgit.Owner, error) {
+	owner, err := hostgit.OwnerOf(dir)
+	if err == nil && owner != nil && os.Geteuid() != 0 {
+		return nil, fmt.Errorf("%s belongs to somebody else: name a repository of your own with --into: %w", backend.Printable(path), errdefs.ErrPermissionDenied)
+	}
+	return owner, err
 }
 
 // notABottles refuses a repository that a bottle can write: no git of the host works
@@ -108,8 +118,6 @@ func exitCodeOf(err error) int {
 	}
 	return -1
 }
-
-// below says that path is dir or lies in it.
 
 // ask returns the one line that git answers.
 func (d *destination) ask(ctx context.Context, args ...string) (string, error) {
@@ -155,8 +163,8 @@ const maxHaves = 20_000
 
 // haves are objects that both sides have: what the bottle has had from here, and
 // what has come from it. It is told of no others.
-func (d *destination) haves(ctx context.Context, work *backend.Work, ours map[string]string) ([]string, error) {
-	tips, err := ledger.Tips(work)
+func (d *destination) haves(ctx context.Context, books Books, work *backend.Work, ours map[string]string) ([]string, error) {
+	tips, err := books.Tips(ctx)
 	if err != nil {
 		return nil, err
 	}

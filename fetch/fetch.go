@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/hostgit"
-	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/containerd/errdefs"
 )
 
@@ -87,33 +85,33 @@ func fetch(ctx context.Context, keeper backend.Keeper, work *backend.Work, optio
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, inside.Close(context.WithoutCancel(ctx))) }()
-	if err := ledger.Sync(ctx, work); err != nil {
-		return nil, err
+	books, ok := inside.(Books)
+	if !ok {
+		books = &local{work: work}
 	}
-	mark, err := ledger.Now(ctx, work)
-	if err != nil {
+	if err := books.Mark(ctx); err != nil {
 		return nil, err
 	}
 	done := options.Progress.Step("fetch")
-	l, fetched, err := to.bring(ctx, inside, work, options.Progress, bounds)
+	l, fetched, err := to.bring(ctx, inside, books, work, options.Progress, bounds)
 	done(err)
 	if err != nil {
 		return nil, fmt.Errorf("fetch %s: %w", work.Handle(), err)
 	}
 	fetched.Name, fetched.Handle, fetched.Repository = work.ID.Name, work.Handle(), to.path
-	if err := settle(ctx, to, work, mark, l, fetched); err != nil {
+	if err := to.settle(ctx, books, l, fetched); err != nil {
 		return nil, fmt.Errorf("the work of %s is in %s now, but that can't be noted: %w", work.Handle(), to.path, err)
 	}
 	return fetched, nil
 }
 
 // bring has the objects come, looks at them, and sets the refs.
-func (d *destination) bring(ctx context.Context, inside backend.Inside, work *backend.Work, progress backend.Progress, bounds limits) (*listing, *Fetched, error) {
+func (d *destination) bring(ctx context.Context, inside backend.Inside, books Books, work *backend.Work, progress backend.Progress, bounds limits) (*listing, *Fetched, error) {
 	ours, err := d.ours(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	haves, err := d.haves(ctx, work, ours)
+	haves, err := d.haves(ctx, books, work, ours)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -169,28 +167,19 @@ func (d *destination) admit(ctx context.Context, out *outflow, l *listing, refs 
 }
 
 // settle notes what is at home by now, and says what is not.
-func settle(ctx context.Context, to *destination, work *backend.Work, mark archive.Baseline, l *listing, fetched *Fetched) error {
-	tree, err := to.files(ctx, l.snapshot())
+func (d *destination) settle(ctx context.Context, books Books, l *listing, fetched *Fetched) error {
+	tree, err := d.files(ctx, l.snapshot())
 	if err != nil {
 		return err
 	}
-	if err := touched(ctx, work, mark); err != nil {
-		return err
-	}
-	covered, err := cover(ctx, work, mark, tree, len(fetched.Skipped) == 0)
-	if err != nil {
-		return err
-	}
-	saved, err := ledger.Settle(work, mark, covered)
-	if err != nil {
-		return err
-	}
-	names := make([]string, 0, len(fetched.Refs))
+	home := Home{Tree: tree, Whole: len(fetched.Skipped) == 0}
 	for _, ref := range fetched.Refs {
-		names = append(names, ref.New)
+		home.Objects = append(home.Objects, ref.New)
 	}
-	if err := ledger.AddTips(work, names); err != nil {
+	left, err := books.Settle(ctx, home)
+	if err != nil {
 		return err
 	}
-	return fetched.whatIsLeft(ctx, work, saved)
+	fetched.Nested, fetched.Left, fetched.LeftPaths = left.Nested, left.Files, left.Paths
+	return nil
 }

@@ -14,12 +14,21 @@ import (
 // maxLeft bounds the paths that are named.
 const maxLeft = 100
 
+// Left is what of a workspace is nowhere else.
+type Left struct {
+	// Nested are repositories within the repository.
+	Nested []string `json:"nested,omitempty"`
+	// Files counts other files; Paths are the first of them.
+	Files int      `json:"files"`
+	Paths []string `json:"paths,omitempty"`
+}
+
 // whatIsLeft looks for what is in the workspace and nowhere else. Of .git only what
 // no ref stands for is named, and what lies in a repository within by that alone.
-func (f *Fetched) whatIsLeft(ctx context.Context, work *backend.Work, saved archive.Baseline) error {
+func whatIsLeft(ctx context.Context, work *backend.Work, saved archive.Baseline) (Left, error) {
 	now, err := ledger.Now(ctx, work)
 	if err != nil {
-		return err
+		return Left{}, err
 	}
 	var left []string
 	nested := map[string]bool{}
@@ -39,9 +48,7 @@ func (f *Fetched) whatIsLeft(ctx context.Context, work *backend.Work, saved arch
 	}
 	left = slices.DeleteFunc(left, func(path string) bool { return under(nested, path) })
 	slices.Sort(left)
-	f.Nested = slices.Sorted(maps.Keys(nested))
-	f.Left, f.LeftPaths = len(left), left[:min(len(left), maxLeft)]
-	return nil
+	return Left{Nested: slices.Sorted(maps.Keys(nested)), Files: len(left), Paths: left[:min(len(left), maxLeft)]}, nil
 }
 
 // under says that a path lies in one of the directories.

@@ -17,7 +17,7 @@ func Names(ctx context.Context, repository string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open repository: %w", err)
 	}
-	owner, err := hostgit.OwnerOf(resolved)
+	owner, err := ownerOf(repository, resolved)
 	if err != nil {
 		return nil, err
 	}

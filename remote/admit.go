@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/errdefs"
@@ -14,6 +15,9 @@ import (
 
 // maxKept bounds the bottles that are kept for one user: ids are shared by all.
 const maxKept = 128
+
+// helperOf begins the name by which a helper is counted: then comes whom it helps.
+const helperOf = "helper of "
 
 // admit makes room for one more bottle, or says which limit it would exceed. The room is
 // given back once the bottle is listed, or has failed.
@@ -32,8 +36,13 @@ func (u *user) admit(ctx context.Context, plan *backend.Plan, quota backend.Quot
 		sum.CPUMillis += limits.CPUMillis
 		sum.Processes += limits.Processes
 	}
-	for _, limits := range u.launches() {
+	helped := map[string]bool{}
+	for name, limits := range u.launches() {
 		add(limits)
+		if of, ok := strings.CutPrefix(name, helperOf); ok {
+			of, _, _ = strings.Cut(of, " ")
+			helped[of] = true
+		}
 	}
 	for _, status := range list {
 		if _, is := u.launches()[status.Name]; is {
@@ -43,15 +52,28 @@ func (u *user) admit(ctx context.Context, plan *backend.Plan, quota backend.Quot
 			kept++
 			continue
 		}
+		if status.Helps != "" && helped[status.Helps] {
+			continue // it was counted when it was admitted
+		}
 		add(limitsOf(status))
 	}
 	if err := within(quota, bottles, sum); err != nil {
 		return nil, err
 	}
-	if kept >= maxKept && plan.Resume == nil {
-		return nil, fmt.Errorf("%d bottles of yours are kept already: `claude-bottle rm` removes some: %w", kept, errdefs.ErrResourceExhausted)
+	if plan.Resume == nil {
+		if err := keepsNoMore(kept); err != nil {
+			return nil, err
+		}
 	}
 	return u.launchesOne(plan), nil
+}
+
+// keepsNoMore is an error when no further bottle may be kept.
+func keepsNoMore(kept int) error {
+	if kept < maxKept {
+		return nil
+	}
+	return fmt.Errorf("%d bottles of yours are kept already: `claude-bottle rm` and `gc` remove some: %w", kept, errdefs.ErrResourceExhausted)
 }
 
 // within compares what all bottles of a user would take with what they may.

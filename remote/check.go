@@ -2,13 +2,16 @@ package remote
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 )
 
 // Bounds of a wish beside that of its size.
@@ -38,7 +41,7 @@ func refuse(format string, args ...any) error {
 }
 
 func (w *Wish) check() error {
-	for _, check := range []func() error{w.checkNames, w.checkBottle, w.checkLimits, w.checkInputs, w.checkRest} {
+	for _, check := range []func() error{w.checkNames, w.checkBottle, w.checkLimits, w.checkInputs, w.checkOrigin, w.checkRest} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -135,6 +138,18 @@ func (w *Wish) checkInputs() error {
 		case len(input.Name) > maxWord || len(input.Note) > maxWord:
 			return refuse("the name of what goes in is longer than %d bytes", maxWord)
 		}
+	}
+	return nil
+}
+
+func (w *Wish) checkOrigin() error {
+	switch from := w.From; {
+	case from == nil:
+		return nil
+	case !filepath.IsAbs(from.Path) || filepath.Clean(from.Path) != from.Path || len(from.Path) > unix.PathMax || strings.ContainsRune(from.Path, 0):
+		return refuse("where the work is from is no path")
+	case from.Head != "" && !ledger.IsObjectName(from.Head):
+		return refuse("the commit that the work is from has no name of git's")
 	}
 	return nil
 }

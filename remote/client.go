@@ -103,6 +103,11 @@ func ask(ctx context.Context, conn *neck.Conn, kind neck.Kind, body, answer any)
 	if err != nil {
 		return err
 	}
+	return readAnswer(ctx, stream, answer)
+}
+
+// readAnswer reads the answer to a request, and closes the stream.
+func readAnswer(ctx context.Context, stream neck.Stream, answer any) error {
 	defer func() { _ = stream.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = stream.SetDeadline(time.Now()) })
 	defer stop()
@@ -156,6 +161,13 @@ func (c *Client) Examined(ctx context.Context) ([]backend.Status, error) {
 	return list, c.ask(ctx, kindList, listing{Examine: true}, &list)
 }
 
+// ExaminedKept is ListActive with what is unsaved in each kept bottle, however long that
+// takes.
+func (c *Client) ExaminedKept(ctx context.Context) ([]backend.Status, error) {
+	var list []backend.Status
+	return list, c.ask(ctx, kindList, listing{Examine: true, Kept: true}, &list)
+}
+
 // PrepareCleanup implements backend.Backend: cleaning up is the controller's own.
 func (c *Client) PrepareCleanup(context.Context) (*backend.CleanupPlan, error) {
 	return nil, notOffered("cleanup")
@@ -166,9 +178,17 @@ func (c *Client) Cleanup(context.Context, *backend.CleanupPlan) error { return n
 
 // Find implements backend.Keeper. The work has no directory that this process could read.
 func (c *Client) Find(ctx context.Context, name string) (*backend.Work, error) {
+	return c.askWork(ctx, kindFind, named{name})
+}
+
+func (c *Client) askWork(ctx context.Context, kind neck.Kind, body any) (*backend.Work, error) {
 	var found backend.Work
-	if err := c.ask(ctx, kindFind, named{name}, &found); err != nil {
+	if err := c.ask(ctx, kind, body, &found); err != nil {
 		return nil, err
+	}
+	// Where the work is from is nobody's business but this user's.
+	if plan := found.Plan; plan != nil && plan.Workspace == nil && plan.From != nil {
+		plan.Workspace = &backend.WorkTree{Path: plan.From.Path, Head: plan.From.Head}
 	}
 	return &found, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/change"
 	"github.com/claude-bottle/claude-bottle/neck"
 	"github.com/claude-bottle/claude-bottle/work"
 	"github.com/containerd/errdefs"
@@ -36,6 +37,7 @@ type connection struct {
 type held struct {
 	bottle backend.Bottle // nil while it is launched
 	target backend.Target
+	known  change.Known
 }
 
 // handle answers one request. What it panics with ends nothing but that.
@@ -64,7 +66,7 @@ func (c *connection) answer(ctx context.Context, request neck.Request, stream ne
 	answers := map[neck.Kind]func(context.Context, json.RawMessage, neck.Stream) error{
 		kindList: c.list, kindFind: c.find, kindEvents: c.events, kindUnsaved: c.unsaved, kindRemove: c.remove, kindLog: c.log,
 		kindPrepare: c.prepare, kindLaunch: c.launch, kindExtract: c.extract, kindDetach: c.detach, kindClose: c.close,
-		kindReach: c.reach, kindPack: c.pack, kindUnpack: c.unpack,
+		kindReach: c.reach, kindPack: c.pack, kindUnpack: c.unpack, kindEnter: c.enter, kindKnown: c.known, kindView: c.view, kindCame: c.came, kindFork: c.fork,
 	}
 	answer, ok := answers[request.Kind]
 	if !ok {
@@ -118,9 +120,13 @@ func (c *connection) list(ctx context.Context, body json.RawMessage, stream neck
 		return err
 	}
 	if asked.Examine {
-		within, cancel := context.WithTimeout(ctx, examineTime)
+		long, takes := examineTime, func(phase backend.Phase) bool { return phase == backend.PhaseKept || phase == backend.PhaseRunning }
+		if asked.Kept {
+			long, takes = viewTime, func(phase backend.Phase) bool { return phase == backend.PhaseKept }
+		}
+		within, cancel := context.WithTimeout(ctx, long)
 		defer cancel()
-		work.Examine(within, list, func(phase backend.Phase) bool { return phase == backend.PhaseKept || phase == backend.PhaseRunning })
+		work.Examine(within, list, takes)
 	}
 	for i := range list {
 		list[i].Workspace = "" // root's

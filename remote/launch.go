@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/change"
 	"github.com/claude-bottle/claude-bottle/neck"
 	"github.com/containerd/errdefs"
 )
@@ -163,6 +164,26 @@ func (c *connection) launchFor(ctx context.Context, plan *backend.Plan, secrets 
 	return bottle, err
 }
 
+// baseKeeper is a target that can keep what has gone into its workspace.
+type baseKeeper interface {
+	KeepBase(ctx context.Context, known change.Known) error
+}
+
+// keepBase keeps what went in, if the client has said which of it is in its repository.
+func (f *filler) keepBase(ctx context.Context, plan *backend.Plan, target backend.Target) error {
+	var known change.Known
+	f.connection.mu.Lock()
+	if one := f.connection.held[plan.Name]; one != nil {
+		known, one.known = one.known, nil
+	}
+	f.connection.mu.Unlock()
+	keeper, ok := target.(baseKeeper)
+	if !ok || known == nil || plan.Resume != nil || plan.Discard {
+		return nil
+	}
+	return keeper.KeepBase(ctx, known)
+}
+
 // filler has the client fill the places of a bottle.
 type filler struct {
 	connection *connection
@@ -185,7 +206,7 @@ func (f *filler) Provision(ctx context.Context, plan *backend.Plan, target backe
 		if answer.Failure != nil {
 			return "", answer.Failure.Err()
 		}
-		return "", nil // who starts claude has the path of the prompt
+		return "", f.keepBase(ctx, plan, target) // who starts claude has the path of the prompt
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}

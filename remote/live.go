@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/neck"
-	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/errdefs"
 )
@@ -62,41 +60,6 @@ func (l live) Over(ctx context.Context) bool {
 	return errdefs.IsNotFound(err) || err == nil && !found.Running
 }
 
-// Enter implements backend.Keeper, for bottles that run.
-func (c *Client) Enter(ctx context.Context, work *backend.Work) (backend.Inside, error) {
-	if !work.Running {
-		return nil, notOffered("entering what is kept")
-	}
-	client, err := c.reach(ctx, work.ID.Handle())
-	if err != nil {
-		return nil, err
-	}
-	entered := &inside{supervisor: client}
-	if work.Plan != nil {
-		entered.image = work.Plan.Image.Reference
-	}
-	return entered, nil
-}
-
-// inside is a way into a bottle.
-type inside struct {
-	image      string
-	supervisor *supervise.Client
-}
-
-// Exec implements backend.Inside.
-func (i *inside) Exec(ctx context.Context, argv, env []string, terminal backend.Terminal) (int, error) {
-	return i.supervisor.Exec(ctx, i.image, &neck.SessionRequest{
-		Argv: argv, Env: slices.Concat(provision.Basics(), env), Dir: backend.WorkspacePath, TTY: terminal.TTY,
-	}, terminal)
-}
-
-// Close implements backend.Inside.
-func (i *inside) Close(context.Context) error {
-	i.supervisor.Close()
-	return nil
-}
-
 // Pack writes files of a kept bottle as a tar stream. No error says that the stream is
 // whole.
 func (c *Client) Pack(ctx context.Context, work *backend.Work, path string, out io.Writer) error {
@@ -115,6 +78,11 @@ func (c *Client) transfer(ctx context.Context, kind neck.Kind, body any, ends ne
 	if err != nil {
 		return err
 	}
+	return attach(ctx, stream, ends)
+}
+
+// attach connects both ends of a session's stream, to its end.
+func attach(ctx context.Context, stream neck.Stream, ends neck.SessionIO) error {
 	stop := context.AfterFunc(ctx, func() { _ = stream.SetDeadline(time.Now()) })
 	defer stop()
 	status, err := neck.Attach(ctx, stream, ends)

@@ -104,6 +104,9 @@ func (u *user) prepare(ctx context.Context, wish Wish) (*backend.Plan, error) {
 	for i := range plan.Routes {
 		plan.Routes[i].Source = ofClient
 	}
+	if plan.Resume == nil {
+		plan.From = wish.From
+	}
 	return plan, reachesNothing(plan)
 }
 

@@ -20,7 +20,7 @@ const (
 
 // protocolVersion changes when a client and a server that know different ones can't
 // understand each other.
-const protocolVersion = 1
+const protocolVersion = 2
 
 // Kinds of request. The body says what is meant; an answer in JSON follows the yes, unless
 // something else is said here.
@@ -40,6 +40,23 @@ const (
 	kindRemove  neck.Kind = "users remove"  // removal; backend.Unsaved
 	kindPack    neck.Kind = "users pack"    // keptFiles; the stream is a session's output
 	kindUnpack  neck.Kind = "users unpack"  // keptFiles; the stream is a session's input
+	kindEnter   neck.Kind = "users enter"   // entering; a link to where its work can be looked at
+)
+
+// Kinds of request about what has changed, and about copies.
+const (
+	kindKnown neck.Kind = "users known" // named; change.Known, the stream is a session's input
+	kindView  neck.Kind = "users view"  // viewing; a view as change tells it
+	kindCame  neck.Kind = "users came"  // named; []change.State, the stream is a session's input
+	kindFork  neck.Kind = "users fork"  // forking; backend.Work
+)
+
+// Kinds of request on the link of an entered bottle, beside those for its supervisor.
+const (
+	kindTips   neck.Kind = "users tips"   // nothing; object names
+	kindMark   neck.Kind = "users mark"   // nothing; empty
+	kindLeave  neck.Kind = "users leave"  // nothing; empty, once what was brought up is gone
+	kindSettle neck.Kind = "users settle" // nothing; the stream is a session: homecoming in, fetch.Left out
 )
 
 // Bounds of what one client may have under way.
@@ -59,8 +76,10 @@ type named struct {
 }
 
 type listing struct {
-	// Examine asks for what is unsaved, too.
+	// Examine asks for what is unsaved, too, Kept for kept bottles alone and as long as it
+	// takes.
 	Examine bool `json:"examine,omitempty"`
+	Kept    bool `json:"kept,omitempty"`
 }
 
 type planned struct {
@@ -118,6 +137,41 @@ type removal struct {
 	Discard bool   `json:"discard,omitempty"`
 }
 
+// entering asks for a way into a bottle: into the one that runs, or into a helper of one
+// that is kept. Pristine is one of the same image in which nothing has run.
+type entering struct {
+	Name     string `json:"name"`
+	Pristine bool   `json:"pristine,omitempty"`
+}
+
+// viewing asks for what differs in the work of a bottle from what went in, or, with
+// Against, from the work of another.
+type viewing struct {
+	Name    string `json:"name"`
+	Against string `json:"against,omitempty"`
+	// Whole says that what was written through mappings counts, too.
+	Whole bool `json:"whole,omitempty"`
+}
+
+// forking asks for a bottle of that name with the work of another.
+type forking struct {
+	Name string `json:"name"`
+	As   string `json:"as"`
+}
+
+// homecoming is fetch.Home: paths are bytes, for not every one is UTF-8.
+type homecoming struct {
+	Whole   bool       `json:"whole"`
+	Objects []string   `json:"objects"`
+	Files   []homeFile `json:"files"`
+}
+
+type homeFile struct {
+	Path   []byte `json:"path"`
+	Mode   string `json:"mode"`
+	Object string `json:"object"`
+}
+
 // keptFiles are files of a kept bottle, by their path inside.
 type keptFiles struct {
 	Name    string `json:"name"`
@@ -134,8 +188,11 @@ type logLine struct {
 }
 
 // decode reads a body, strictly.
-func decode(body json.RawMessage, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(body))
+func decode(body json.RawMessage, into any) error { return decodeAll(bytes.NewReader(body), into) }
+
+// decodeAll is decode for what comes bit by bit.
+func decodeAll(body io.Reader, into any) error {
+	decoder := json.NewDecoder(body)
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
 		return fmt.Errorf("read request: %w: %w", err, errdefs.ErrInvalidArgument)

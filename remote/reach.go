@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/neck"
@@ -79,7 +80,7 @@ func relay(ctx context.Context, client *supervise.Client, request neck.Request, 
 		return
 	}
 	// A far end that says nothing must not outlast who has asked.
-	stop := context.AfterFunc(ctx, client.Close)
+	stop := context.AfterFunc(ctx, func() { _ = inside.SetDeadline(time.Now()) })
 	defer stop()
 	neck.Splice(stream, inside)
 }

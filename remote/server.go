@@ -66,6 +66,8 @@ type user struct {
 	opening   sync.Mutex // held while the backend is opened
 	backend   Backend
 	admitting sync.Mutex // held while the bottles of the user are counted
+	forking   sync.Mutex // held while one is copied
+	viewing   chan struct{}
 
 	mu          sync.Mutex
 	connections int
@@ -151,7 +153,7 @@ func (s *Server) enter(uid uint32) (_ *user, leave func(), err error) {
 	defer s.mu.Unlock()
 	u, ok := s.users[uid]
 	if !ok {
-		u = &user{options: s.options, uid: uid, launching: map[string]backend.Limits{}}
+		u = &user{options: s.options, uid: uid, launching: map[string]backend.Limits{}, viewing: make(chan struct{}, maxViews)}
 		s.users[uid] = u
 	}
 	if s.connections >= maxConnections || u.connections >= maxUserConnections {

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/change"
 	"github.com/claude-bottle/claude-bottle/neck"
 	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
 )
 
 // detail is what this backend adds to a plan.
@@ -154,12 +156,31 @@ func (c *Client) followLaunch(ctx context.Context, stream neck.Stream, plan *bac
 			return prompt, nil
 		case step.Fill:
 			var answer filled
-			if prompt, err = (provision.Provisioner{Progress: c.progress}).Provision(ctx, plan, target{c, plan.Name}); err != nil {
+			if prompt, err = c.fill(ctx, plan); err != nil {
 				answer.Failure = neck.FailureOf(err)
 			}
 			_ = json.NewEncoder(stream).Encode(answer) // why it was broken off is read next
 		}
 	}
+}
+
+// fill sends what goes in, and beside it which of that is in the user's repository.
+func (c *Client) fill(ctx context.Context, plan *backend.Plan) (prompt string, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		prompt, err = provision.Provisioner{Progress: c.progress}.Provision(ctx, plan, target{c, plan.Name})
+		return err
+	})
+	if tree := plan.Workspace; tree != nil && plan.Resume == nil && !plan.Discard {
+		group.Go(func() error {
+			read, write := io.Pipe()
+			go func() { _ = write.CloseWithError(change.WriteKnown(ctx, write, tree, provision.Goes(tree))) }()
+			defer func() { _ = read.Close() }()
+			return c.transfer(ctx, kindKnown, named{plan.Name}, neck.SessionIO{In: read, Out: io.Discard, Err: io.Discard})
+		})
+	}
+	err = group.Wait()
+	return prompt, err
 }
 
 // target is a bottle of the controller's that this process fills.

@@ -7,8 +7,8 @@ import (
 	"github.com/claude-bottle/claude-bottle/provision"
 )
 
-// Wish is what a user wishes, as plain data that names nothing of the host: the files are
-// read, and what they name was looked at, by the client.
+// Wish is what a user wishes, as plain data that names nothing of the host but where the work
+// is from: the files are read, and what they name was looked at, by the client.
 type Wish struct {
 	Name   string `json:"name,omitempty"`
 	Resume string `json:"resume,omitempty"` // handle
@@ -19,6 +19,9 @@ type Wish struct {
 	// Env are the variables of the bottle file. Literals are not said.
 	Env    map[string]string `json:"env,omitempty"`
 	Limits backend.Limits    `json:"limits"`
+	// From is where the working directory is that goes in. It is kept for who has said it,
+	// and never opened here.
+	From *backend.Origin `json:"from,omitempty"`
 	// Inputs and Keys are what goes in, Keys by the host of their entry.
 	Inputs []backend.Input `json:"inputs,omitempty"`
 	Keys   map[string]Key  `json:"keys,omitempty"`
@@ -79,6 +82,9 @@ func newWish(spec backend.Spec, things provision.Provisions) Wish {
 			text = ""
 		}
 		wish.Env[name] = text
+	}
+	if tree := things.Workspace; tree != nil {
+		wish.From = &backend.Origin{Path: tree.Path, Head: tree.Head}
 	}
 	for _, input := range things.Inputs {
 		input.From = ""

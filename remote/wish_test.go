@@ -76,6 +76,8 @@ func TestAHostileWishIsRefused(t *testing.T) {
 		"bottle that climbs":   func(w *Wish) { w.Bottle.Name = ".." },
 		"option for a model":   func(w *Wish) { w.Model = "--settings" },
 		"runtime of its own":   func(w *Wish) { w.Runtime = "/tmp/runc" },
+		"origin that climbs":   func(w *Wish) { w.From = &backend.Origin{Path: "/home/aladdin/../../root"} },
+		"origin by an option":  func(w *Wish) { w.From = &backend.Origin{Path: "/p", Head: "--upload-pack=id"} },
 		"no memory":            func(w *Wish) { w.Limits.MemoryBytes = 0 },
 		"negative processes":   func(w *Wish) { w.Limits.Processes = -1 },
 		"overflow":             func(w *Wish) { w.Limits.MemoryBytes = 1 << 62 },

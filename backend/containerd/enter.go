@@ -82,6 +82,9 @@ func (i *inside) Exec(ctx context.Context, argv, env []string, terminal backend.
 	}, terminal)
 }
 
+// Supervisor is that of the bottle, or of the helper. It is closed by Close.
+func (i *inside) Supervisor() *supervise.Client { return i.supervisor }
+
 // Close implements backend.Inside.
 func (i *inside) Close(ctx context.Context) error {
 	i.leaving.Do(func() { i.left = i.leave(ctx) })

@@ -89,7 +89,7 @@ func goOn(plan *backend.Plan, kept *backend.Work, resumed *backend.PlanResume) {
 	if kept.Plan == nil {
 		return
 	}
-	plan.Workspace = kept.Plan.Workspace
+	plan.Workspace, plan.From = kept.Plan.Workspace, kept.Plan.From
 	plan.Mounts = mounts(plan)
 	resumed.Changes = backend.PlanChanges(kept.Plan, plan)
 }

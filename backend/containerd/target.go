@@ -9,6 +9,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/change"
 	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/containerd/errdefs"
@@ -45,6 +46,12 @@ func (t hostTarget) CopyTree(ctx context.Context, place backend.Place, from *os.
 	defer func() { _ = dir.Close() }()
 	_, err = archive.Copy(ctx, from, dir, options, t.options())
 	return err
+}
+
+// KeepBase keeps what has gone into the workspace, for those who ask later what has
+// changed.
+func (t hostTarget) KeepBase(ctx context.Context, known change.Known) error {
+	return change.KeepBase(ctx, t.places.work(), known)
 }
 
 // open opens a place. The caller closes it.

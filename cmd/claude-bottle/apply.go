@@ -75,6 +75,7 @@ went wrong; the other Bottles are applied.`,
 	o.output = addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		if o.files.given() {
+			a.verb = "apply -f"
 			return a.interruptible(command, func(ctx context.Context) error { return a.applyFiles(ctx, o) })
 		}
 		o.name, o.paths = args[0], args[1:]
@@ -126,7 +127,11 @@ func (a *application) apply(ctx context.Context, o applyOptions) error {
 		return err
 	}
 	defer release()
-	offer, err := change.Prepare(ctx, held, change.Target{Into: o.into, Paths: o.paths})
+	target, err := a.applyTarget(keeper, held, o)
+	if err != nil {
+		return err
+	}
+	offer, err := change.Prepare(ctx, held, target)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,7 @@ when something does, and 2 when that can't be told.`,
 	command.RunE = func(command *cobra.Command, args []string) error {
 		switch {
 		case o.files.given():
+			a.verb = "diff -f"
 			return a.interruptible(command, func(ctx context.Context) error { return a.diffFiles(ctx, o.files) })
 		case o.stat && o.nameOnly:
 			return usageError{errors.New("--stat and --name-only exclude each other")}
@@ -140,13 +141,13 @@ func (a *application) openView(ctx context.Context, keeper backend.Keeper, args 
 		second, err := keeper.Find(ctx, args[1])
 		switch {
 		case err == nil:
-			view, err := change.Against(ctx, first, second)
+			view, err := viewOf(ctx, keeper, first, second)
 			return view, args[2:], err
 		case !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err):
 			return nil, nil, err
 		}
 	}
-	view, err := change.Open(ctx, first)
+	view, err := viewOf(ctx, keeper, first, nil)
 	return view, args[1:], err
 }
 

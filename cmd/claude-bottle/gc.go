@@ -12,7 +12,6 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/manifest"
-	"github.com/claude-bottle/claude-bottle/work"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
@@ -72,11 +71,10 @@ func (a *application) collect(ctx context.Context, o gcOptions) error {
 		return err
 	}
 	defer func() { _ = keeper.Close() }()
-	bottles, err := keeper.ListActive(ctx)
+	bottles, err := examinedKept(ctx, keeper)
 	if err != nil {
 		return err
 	}
-	work.Examine(ctx, bottles, keptBottle)
 	plan := planCollection(bottles, time.Now().Add(-time.Duration(o.olderThan)), most, o.discard)
 	done, err := o.output.structured(a.out, plan)
 	if err == nil && !done {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/change"
 	"github.com/claude-bottle/claude-bottle/remote"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/claude-bottle/claude-bottle/work"
@@ -35,6 +37,7 @@ func (a *application) usersSocket() string {
 func offered() []string {
 	return []string{
 		"start", "resume", "list", "get", "describe", "attach", "logs", "exec", "port-forward", "stop", "wait", "cp", "rm", "delete",
+		"fetch", "merge", "diff", "apply", "fork", "gc",
 		"egress allow", "egress deny", "egress pending", "egress approve", "egress test",
 	}
 }
@@ -44,6 +47,10 @@ func offered() []string {
 func (a *application) openRemote(ctx context.Context, socket string, progress backend.Progress) (*remote.Client, error) {
 	if a.verb != "" && !strings.HasPrefix(a.verb, "__complete") && !slices.Contains(offered(), a.verb) {
 		return nil, fmt.Errorf("`%s` needs root: it is not offered through %s: %w", a.verb, socket, errdefs.ErrPermissionDenied)
+	}
+	// Only who can't write in a bottle's directories needs no look at where they are.
+	if os.Geteuid() == 0 && slices.Contains([]string{"fetch", "merge", "apply"}, a.verb) {
+		return nil, fmt.Errorf("`%s` of root is not done through %s: unset %s, and name the bottles by --namespace: %w", a.verb, socket, socketVariable, errdefs.ErrFailedPrecondition)
 	}
 	return remote.Dial(ctx, socket, progress)
 }
@@ -70,6 +77,55 @@ func examined(ctx context.Context, opened backend.Backend, takes func(backend.Ph
 	defer cancel()
 	work.Examine(within, bottles, takes)
 	return bottles, nil
+}
+
+// examinedKept are the bottles, with what is unsaved in those that are kept, however long it
+// takes to look.
+func examinedKept(ctx context.Context, opened backend.Backend) ([]backend.Status, error) {
+	if far, ok := opened.(*remote.Client); ok {
+		return far.ExaminedKept(ctx)
+	}
+	bottles, err := opened.ListActive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	work.Examine(ctx, bottles, keptBottle)
+	return bottles, nil
+}
+
+// viewOf is what differs in the work of a bottle from what went in, or, with a second one,
+// between the two.
+func viewOf(ctx context.Context, keeper backend.Keeper, one, other *backend.Work) (*change.View, error) {
+	far, ok := keeper.(*remote.Client)
+	switch {
+	case ok:
+		return far.View(ctx, one, other, false)
+	case other != nil:
+		return change.Against(ctx, one, other)
+	default:
+		return change.Open(ctx, one)
+	}
+}
+
+// applyTarget says where the work of a bottle goes to, and where an apply keeps its own: of
+// a bottle behind a controller that is with the user.
+func (a *application) applyTarget(keeper backend.Keeper, held *backend.Work, o applyOptions) (change.Target, error) {
+	target := change.Target{Into: o.into, Paths: o.paths}
+	far, ok := keeper.(*remote.Client)
+	if !ok {
+		return target, nil
+	}
+	target.Open = func(ctx context.Context) (*change.View, error) { return far.View(ctx, held, nil, true) }
+	state := a.environment("XDG_STATE_HOME", "")
+	if !filepath.IsAbs(state) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return target, fmt.Errorf("find home directory: %w", err)
+		}
+		state = filepath.Join(home, ".local", "state")
+	}
+	target.Area = filepath.Join(state, "claude-bottle", "apply", held.ID.String())
+	return target, nil
 }
 
 // readSessionLog gives what a bottle has said to show. One of which nothing was taken down

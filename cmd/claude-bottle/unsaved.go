@@ -19,10 +19,6 @@ func printUnsaved(w io.Writer, unsaved backend.Unsaved, plan *backend.Plan) {
 	}
 	_, _ = fmt.Fprintf(w, "claude-bottle: unsaved, kept as %s: %s\n", handle, unsaved.Words())
 	get := fmt.Sprintf("claude-bottle diff %s, then apply %s, or cp %s:/workspace DIRECTORY", handle, handle, handle)
-	if unsaved.Workspace == "" { // it is behind a controller, which offers this way alone
-		get = fmt.Sprintf("claude-bottle cp %s:/workspace DIRECTORY", handle)
-		plan = nil
-	}
 	commits := len(unsaved.Refs) > 0 || unsaved.Unknown != ""
 	if commits && plan != nil && plan.Workspace != nil && plan.Workspace.Head != "" {
 		get = fmt.Sprintf("claude-bottle fetch %s (as refs/bottle/... of %s), or diff, apply, cp", handle, backend.Printable(plan.Workspace.Path))

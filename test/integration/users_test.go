@@ -107,13 +107,14 @@ func TestUsersRunBottlesOfTheirOwnAndReachNoOthers(t *testing.T) {
 		{"exec", "tester", "--", "true"}, {"attach", "tester"}, {"logs", "tester"}, {"stop", "tester"}, {"rm", "tester", "--discard"},
 		{"cp", "tester:/workspace/lamp", "stolen"}, {"wait", "tester", "--timeout", "0"}, {"resume", "tester", "--yes"}, {"egress", "allow", "tester", "example.com"},
 		{"describe", "tester"}, {"delete", "tester", "--discard"}, {"port-forward", "tester", "8080"},
+		{"fetch", "tester"}, {"merge", "tester"}, {"diff", "tester"}, {"diff", "tester", "--system"}, {"apply", "tester", "--yes"}, {"fork", "tester"},
 	} {
 		if r := other.Run(words...); r.Code == 0 || !strings.Contains(r.Stderr, "no bottle tester") {
 			t.Errorf("%v ended with %d: %s", words, r.Code, r.Stderr)
 		}
 	}
 	bottletest.Contains(t, stranger.Run("list").Want(t, 1).Stderr, "is not open to you", "usermod -aG")
-	bottletest.Contains(t, one.Run("fork", "tester").Want(t, 1).Stderr, "`fork` needs root", place.Socket)
+	bottletest.Contains(t, one.Run("top").Want(t, 1).Stderr, "`top` needs root", place.Socket)
 
 	// What the host's file does not give.
 	one.Write("home/.claude-bottle/bottles/weak.md", "---\nextends: default\ndebug: true\n---\n")
