@@ -10,7 +10,6 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/fetch"
 	"github.com/claude-bottle/claude-bottle/supervise"
-	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 )
@@ -20,15 +19,15 @@ const beginWait = time.Minute
 
 // fanOut is one run: the same plan, but for name and task, in many bottles.
 type fanOut struct {
-	app      *application
-	options  runOptions
-	keeper   openedKeeper
-	progress *progress
-	spec     backend.Spec
-	plan     *backend.Plan // of the first bottle: what was said yes to
-	secrets  backend.Secrets
-	look     *lookout
-	results  []*runResult
+	*launching
+
+	options runOptions
+	keeper  openedKeeper
+	spec    backend.Spec
+	first   *backend.Plan // of the first bottle: what was said yes to
+	secrets backend.Secrets
+	look    *lookout
+	results []*runResult
 
 	watching sync.Once  // by a controller
 	fetching sync.Mutex // one helper bottle at a time
@@ -51,31 +50,27 @@ func (a *application) fanOut(ctx context.Context, o runOptions) error {
 	}
 	ctx, patience, release := signalledTwice(ctx)
 	defer release()
-	f := &fanOut{app: a, options: o, progress: newProgress(a.err, a.quiet, began), spec: spec}
-	opened, err := a.openBackend(ctx, f.progress)
+	l, err := a.newLaunching(ctx, o.startOptions, began)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = opened.Close() }()
-	if f.keeper, err = keeperOf(opened); err != nil {
+	defer l.close()
+	f := &fanOut{launching: l, options: o, spec: spec}
+	if f.keeper, err = keeperOf(l.opened); err != nil {
 		return err
 	}
 	if err := f.number(ctx, tasks); err != nil {
 		return err
 	}
-	if f.plan, err = f.prepare(ctx, 0); err != nil {
-		return a.afterSignal(ctx, err)
+	if f.first, err = l.plan(ctx, f.wish(0)); err != nil {
+		return err
 	}
-	defer func() { _ = f.plan.Workspace.Close() }()
+	defer func() { _ = f.first.Workspace.Close() }()
 	if o.dryRun {
-		return printPlan(a.out, f.plan, o.output)
+		return printPlan(a.out, f.first, o.output)
 	}
-	tty, err := terminal.Open(a.in, a.out)
-	if err != nil {
-		return fmt.Errorf("open terminal: %w", err)
-	}
-	o.question, o.alsoShown = f.question(), f.summary()
-	if f.secrets, err = a.preflight(ctx, o.startOptions, options, spec, f.plan, tty); err != nil {
+	l.options.question, l.options.alsoShown = f.question(), f.summary()
+	if f.secrets, err = l.agree(ctx, options, spec, f.first); err != nil {
 		return a.afterSignal(ctx, err)
 	}
 	if err := f.runAll(ctx, patience); err != nil {
@@ -106,14 +101,11 @@ func (f *fanOut) number(ctx context.Context, tasks []string) error {
 	return backend.ValidateName("bottle", f.results[len(tasks)-1].Name)
 }
 
-// prepare plans one bottle.
-func (f *fanOut) prepare(ctx context.Context, i int) (*backend.Plan, error) {
+// wish is what one bottle is to be.
+func (f *fanOut) wish(i int) backend.Spec {
 	spec := f.spec
 	spec.Name, spec.ClaudeArgs = f.results[i].Name, claudeArguments(f.results[i].Task, f.options.claudeArgs)
-	done := f.progress.Step("prepare " + spec.Name)
-	plan, err := f.keeper.Prepare(ctx, spec)
-	done(err)
-	return plan, err
+	return spec
 }
 
 // runAll runs all bottles, so many at a time. What goes wrong with one is in its result.
@@ -129,7 +121,7 @@ func (f *fanOut) runAll(ctx, patience context.Context) error {
 	defer stopSaying()
 	var group errgroup.Group
 	group.SetLimit(f.options.parallel)
-	if f.plan.Image.Present {
+	if f.first.Image.Present {
 		f.progress.hush()
 	}
 	firstUp := make(chan struct{})
@@ -139,7 +131,7 @@ func (f *fanOut) runAll(ctx, patience context.Context) error {
 			launched = func() { f.progress.hush(); close(firstUp) }
 		}
 		group.Go(func() error { f.run(ctx, patience, i, launched); return nil })
-		if i == 0 && !f.plan.Image.Present {
+		if i == 0 && !f.first.Image.Present {
 			<-firstUp // an image is pulled once, with a bar of its own
 		}
 	}
@@ -149,7 +141,7 @@ func (f *fanOut) runAll(ctx, patience context.Context) error {
 // run is the life of one bottle.
 func (f *fanOut) run(ctx, patience context.Context, i int, launched func()) {
 	result := f.results[i]
-	id, err := f.launch(ctx, i)
+	id, err := f.begin(ctx, i)
 	launched()
 	if err != nil {
 		result.Error = f.app.afterSignal(ctx, err).Error()
@@ -173,22 +165,22 @@ func (f *fanOut) run(ctx, patience context.Context, i int, launched func()) {
 	}
 }
 
-// launch brings a bottle up with claude at work, and leaves it to its supervisor.
-func (f *fanOut) launch(ctx context.Context, i int) (_ backend.ID, err error) {
+// begin brings a bottle up with claude at work, and leaves it to its supervisor.
+func (f *fanOut) begin(ctx context.Context, i int) (_ backend.ID, err error) {
 	if ctx.Err() != nil {
 		return backend.ID{}, context.Cause(ctx)
 	}
-	plan := f.plan
+	plan := f.first
 	if i > 0 {
-		if plan, err = f.prepare(ctx, i); err != nil {
+		if plan, err = f.prepare(ctx, f.wish(i)); err != nil {
 			return backend.ID{}, err
 		}
 		defer func() { _ = plan.Workspace.Close() }()
-		if err := sameBut(f.plan, plan); err != nil {
+		if err := sameBut(f.first, plan); err != nil {
 			return backend.ID{}, err
 		}
 	}
-	bottle, err := f.keeper.Launch(ctx, plan, f.secrets)
+	bottle, err := f.launch(ctx, plan, f.secrets)
 	if err != nil {
 		return backend.ID{}, err
 	}
@@ -196,11 +188,11 @@ func (f *fanOut) launch(ctx context.Context, i int) (_ backend.ID, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginWait)
 	defer cancel()
 	found, err := f.keeper.Find(ctx, plan.Name) // up to Detach nobody else ends it
-	if err == nil {
-		err = beginDetached(ctx, bottle, plan)
-	}
 	if err != nil {
 		return backend.ID{}, errors.Join(err, bottle.Close(ctx))
+	}
+	if err := f.leave(ctx, bottle, plan); err != nil {
+		return backend.ID{}, err
 	}
 	return found.ID, nil
 }

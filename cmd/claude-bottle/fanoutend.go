@@ -91,7 +91,7 @@ func (f *fanOut) bringHome(ctx, patience context.Context, result *runResult) err
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if tree := f.plan.Workspace; made.Any() && tree != nil && tree.GitDir != "" {
+	if tree := f.first.Workspace; made.Any() && tree != nil && tree.GitDir != "" {
 		if err := f.fetch(ctx, kept, result); err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (f *fanOut) bringHome(ctx, patience context.Context, result *runResult) err
 func (f *fanOut) fetch(ctx context.Context, kept *backend.Work, result *runResult) error {
 	f.fetching.Lock()
 	defer f.fetching.Unlock()
-	fetched, err := fetch.Fetch(ctx, f.keeper, kept, fetch.Options{Into: f.plan.Workspace.Path})
+	fetched, err := fetch.Fetch(ctx, f.keeper, kept, fetch.Options{Into: f.first.Workspace.Path})
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/supervise"
-	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
@@ -58,18 +56,12 @@ func (a *application) restart(ctx context.Context, name string, o restartOptions
 	if err := supervise.Harden(); err != nil { // secrets are read here, as in start
 		return err
 	}
-	tty, err := terminal.Open(a.in, a.out)
-	if err != nil {
-		return fmt.Errorf("open terminal: %w", err)
-	}
-	progress := newProgress(a.err, a.quiet, time.Now())
-	defer progress.finish()
-	opened, err := a.openBackend(ctx, progress)
+	l, err := a.newLaunching(ctx, o.startOptions, time.Now())
 	if err != nil {
 		return err
 	}
-	defer func() { _ = opened.Close() }()
-	keeper, err := keeperOf(opened)
+	defer l.close()
+	keeper, err := keeperOf(l.opened)
 	if err != nil {
 		return err
 	}
@@ -81,16 +73,17 @@ func (a *application) restart(ctx context.Context, name string, o restartOptions
 	if err != nil {
 		return err
 	}
-	shown, err := keeper.Prepare(ctx, spec)
+	shown, err := l.plan(ctx, spec)
 	if err != nil {
 		return err
 	}
+	defer func() { _ = shown.Workspace.Close() }()
 	if o.dryRun {
 		return printPlan(a.out, shown, o.output)
 	}
-	o.yes = o.yes || shown.Resume.Known && len(shown.Resume.Changes) == 0
-	o.question = "restart this agent? [y/N] "
-	secrets, err := a.preflight(ctx, o.startOptions, options, spec, shown, tty)
+	l.options.yes = o.yes || shown.Resume.Known && len(shown.Resume.Changes) == 0
+	l.options.question = "restart this agent? [y/N] "
+	secrets, err := l.agree(ctx, options, spec, shown)
 	if err != nil {
 		return err
 	}
@@ -98,10 +91,10 @@ func (a *application) restart(ctx context.Context, name string, o restartOptions
 		return err
 	}
 	spec.Restart = false
-	if err := a.launchAgain(ctx, keeper, spec, shown, secrets); err != nil {
+	if err := l.again(ctx, spec, shown, secrets); err != nil {
 		return fmt.Errorf("start %s again: it is kept as %s: %w", found.ID.Name, found.ID.Handle(), err)
 	}
-	return nil
+	return a.sayDetached(shown)
 }
 
 // restartable finds a bottle that runs on its own, or has ended. One that its client
@@ -150,22 +143,14 @@ func (a *application) endFor(ctx context.Context, keeper openedKeeper, found *ba
 	return keeper.Find(ctx, found.ID.Handle())
 }
 
-// launchAgain launches what was shown, of what is kept now.
-func (a *application) launchAgain(ctx context.Context, keeper openedKeeper, spec backend.Spec, shown *backend.Plan, secrets backend.Secrets) error {
-	plan, err := keeper.Prepare(ctx, spec)
+// again launches what was shown, of what is kept now.
+func (l *launching) again(ctx context.Context, spec backend.Spec, shown *backend.Plan, secrets backend.Secrets) error {
+	plan, err := l.prepare(ctx, spec)
 	if err != nil {
 		return err
 	}
 	if changes := backend.PlanChanges(shown, plan); len(changes) > 0 {
 		return fmt.Errorf("it is not what was shown any more: %s: %w", changes[0], errdefs.ErrFailedPrecondition)
 	}
-	bottle, err := keeper.Launch(ctx, plan, secrets)
-	if err != nil {
-		return err
-	}
-	if err := a.begin(ctx, bottle, plan); err != nil {
-		return errors.Join(err, bottle.Close(ctx))
-	}
-	a.haveController(ctx, keeper)
-	return nil
+	return l.detached(ctx, plan, secrets)
 }
