@@ -40,6 +40,8 @@ const (
 	kindRemove  neck.Kind = "users remove"  // removal; backend.Unsaved
 	kindPack    neck.Kind = "users pack"    // keptFiles; the stream is a session's output
 	kindUnpack  neck.Kind = "users unpack"  // keptFiles; the stream is a session's input
+	kindDeclare neck.Kind = "users declare" // declaring; empty
+	kindMeasure neck.Kind = "users measure" // empty; supervise.Measured by ID
 )
 
 // Bounds of what one client may have under way.
@@ -48,6 +50,8 @@ const (
 	maxRelayed = 64 // streams to one bottle
 	maxBody    = 1 << 20
 	maxAnswer  = 16 << 20
+	// maxPrepared are bytes of plans that wait for their launch.
+	maxPrepared = 4 << 20
 )
 
 type hello struct {
@@ -116,6 +120,13 @@ type unsavedOf struct {
 type removal struct {
 	Name    string `json:"name"`
 	Discard bool   `json:"discard,omitempty"`
+}
+
+// declaring replaces the resource that was applied of a bottle, by one of that generation.
+type declaring struct {
+	Name       string          `json:"name"`
+	Object     json.RawMessage `json:"object"`
+	Generation int64           `json:"generation"`
 }
 
 // keptFiles are files of a kept bottle, by their path inside.

@@ -2,20 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/claude-bottle/claude-bottle/fetch"
 	"github.com/claude-bottle/claude-bottle/supervise"
-	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 )
-
-// beginWait bounds the start of claude in a bottle that is up.
-const beginWait = time.Minute
 
 // fanOut is one run: the same plan, but for name and task, in many bottles.
 type fanOut struct {
@@ -26,8 +19,11 @@ type fanOut struct {
 	spec    backend.Spec
 	first   *backend.Plan // of the first bottle: what was said yes to
 	secrets backend.Secrets
+	fetches fetcher // nil where work does not come home by itself
 	look    *lookout
 	results []*runResult
+	numbers numbers
+	room    room
 
 	watching sync.Once  // by a controller
 	fetching sync.Mutex // one helper bottle at a time
@@ -59,6 +55,7 @@ func (a *application) fanOut(ctx context.Context, o runOptions) error {
 	if f.keeper, err = keeperOf(l.opened); err != nil {
 		return err
 	}
+	f.fetches = fetcherOf(f.keeper)
 	if err := f.number(ctx, tasks); err != nil {
 		return err
 	}
@@ -77,35 +74,6 @@ func (a *application) fanOut(ctx context.Context, o runOptions) error {
 		return a.afterSignal(ctx, err)
 	}
 	return f.report(ctx)
-}
-
-// number gives each task its bottle.
-func (f *fanOut) number(ctx context.Context, tasks []string) error {
-	bottles, err := f.keeper.ListActive(ctx)
-	if err != nil {
-		return err
-	}
-	var used []string
-	if f.options.copyCwd {
-		if used, err = fetch.Names(ctx, f.spec.Cwd); err != nil {
-			return err
-		}
-	}
-	for _, bottle := range bottles {
-		used = append(used, bottle.Name)
-	}
-	first := firstFree(f.options.name, used)
-	for i, task := range tasks {
-		f.results = append(f.results, &runResult{Name: fmt.Sprintf("%s-%d", f.options.name, first+i), Task: task})
-	}
-	return backend.ValidateName("bottle", f.results[len(tasks)-1].Name)
-}
-
-// wish is what one bottle is to be.
-func (f *fanOut) wish(i int) backend.Spec {
-	spec := f.spec
-	spec.Name, spec.ClaudeArgs = f.results[i].Name, claudeArguments(f.results[i].Task, f.options.claudeArgs)
-	return spec
 }
 
 // runAll runs all bottles, so many at a time. What goes wrong with one is in its result.
@@ -153,7 +121,9 @@ func (f *fanOut) run(ctx, patience context.Context, i int, launched func()) {
 	f.watching.Do(func() { f.app.haveController(ctx, f.keeper) })
 	result.begins(id)
 	f.tell(result, "started, %d of %d", i+1, len(f.results))
-	if err := f.await(ctx, patience, result); err != nil {
+	err = f.await(ctx, patience, result)
+	f.room.left()
+	if err != nil {
 		result.Error = err.Error()
 		f.complain(result, "it is left to itself")
 		return
@@ -163,47 +133,4 @@ func (f *fanOut) run(ctx, patience context.Context, i int, launched func()) {
 		result.Error = f.app.afterSignal(ctx, err).Error()
 		f.complain(result, "its work stays in "+result.Handle)
 	}
-}
-
-// begin brings a bottle up with claude at work, and leaves it to its supervisor.
-func (f *fanOut) begin(ctx context.Context, i int) (_ backend.ID, err error) {
-	if ctx.Err() != nil {
-		return backend.ID{}, context.Cause(ctx)
-	}
-	plan := f.first
-	if i > 0 {
-		if plan, err = f.prepare(ctx, f.wish(i)); err != nil {
-			return backend.ID{}, err
-		}
-		defer func() { _ = plan.Workspace.Close() }()
-		if err := sameBut(f.first, plan); err != nil {
-			return backend.ID{}, err
-		}
-	}
-	bottle, err := f.launch(ctx, plan, f.secrets)
-	if err != nil {
-		return backend.ID{}, err
-	}
-	// From here on it is either at work, and halted after an end of ctx, or never was.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginWait)
-	defer cancel()
-	found, err := f.keeper.Find(ctx, plan.Name) // up to Detach nobody else ends it
-	if err != nil {
-		return backend.ID{}, errors.Join(err, bottle.Close(ctx))
-	}
-	if err := f.leave(ctx, bottle, plan); err != nil {
-		return backend.ID{}, err
-	}
-	return found.ID, nil
-}
-
-// sameBut refuses a plan that is not the one that was said yes to, but for what is each
-// bottle's own: its task, and its name in the settings of git.
-func sameBut(was, is *backend.Plan) error {
-	for _, change := range backend.PlanChanges(was, is) {
-		if change.Field != "command" && change.Field != string(backend.InputSettings)+" home settings" {
-			return fmt.Errorf("it would not be what was said yes to: %s: start another run for this task: %w", change, errdefs.ErrFailedPrecondition)
-		}
-	}
-	return nil
 }

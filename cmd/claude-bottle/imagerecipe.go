@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -142,7 +141,7 @@ func recipeFor(spec backend.Spec) (build *buildOptions, settled bool) {
 		runtime: string(spec.Runtime), allowVulnerableRunc: spec.AllowVulnerableRunc,
 		disk: buildDisk, timeout: buildTimeout, registry: npm.DefaultRegistry,
 	}
-	settled = spec.Image != "" || kept != nil && kept.Plan != nil && slices.Equal(kept.Plan.Files, spec.Manifest.Files)
+	settled = spec.Image != "" || kept != nil && kept.Plan != nil && sameFiles(kept.Plan, spec.Manifest.Files)
 	switch {
 	case bottle.Recipe != nil && (spec.Image == "" || spec.Image == backend.BuiltImage(bottle.Name)):
 		build.bottle = bottle.Name

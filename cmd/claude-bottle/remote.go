@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/fetch"
 	"github.com/claude-bottle/claude-bottle/remote"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/claude-bottle/claude-bottle/work"
@@ -34,7 +35,8 @@ func (a *application) usersSocket() string {
 // offered are the verbs that work through a controller. All others need root.
 func offered() []string {
 	return []string{
-		"start", "resume", "list", "get", "describe", "attach", "logs", "exec", "port-forward", "stop", "wait", "cp", "rm", "delete",
+		"start", "resume", "restart", "run", "apply -f", "diff -f", "list", "get", "describe", "top",
+		"attach", "logs", "exec", "port-forward", "stop", "wait", "cp", "rm", "delete",
 		"egress allow", "egress deny", "egress pending", "egress approve", "egress test",
 	}
 }
@@ -54,6 +56,19 @@ func unsavedOf(ctx context.Context, keeper backend.Keeper, found *backend.Work) 
 		return far.UnsavedOf(ctx, found)
 	}
 	return work.Unsaved(ctx, found)
+}
+
+// fetcher brings the work of a kept bottle into a repository of the user's.
+type fetcher func(ctx context.Context, kept *backend.Work, into string) (*fetch.Fetched, error)
+
+// fetcherOf is how the work of the backend's bottles comes home; nil where cp has to bring it.
+func fetcherOf(keeper openedKeeper) fetcher {
+	if _, far := keeper.(*remote.Client); far {
+		return nil
+	}
+	return func(ctx context.Context, kept *backend.Work, into string) (*fetch.Fetched, error) {
+		return fetch.Fetch(ctx, keeper, kept, fetch.Options{Into: into})
+	}
 }
 
 // examined are the bottles, with what is unsaved in those of the phases that takes names,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/remote"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
@@ -124,10 +125,15 @@ func (a *application) restartSpec(found *backend.Work, o startOptions) (backend.
 	if len(o.claudeArgs) == 0 {
 		spec.ClaudeArgs = found.Plan.ClaudeArguments(spec.Manifest.Agent.Model)
 	}
-	if slices.Equal(found.Plan.Files, spec.Manifest.Files) {
+	if sameFiles(found.Plan, spec.Manifest.Files) {
 		spec.Image = found.Plan.Image.Reference // also where a flag has named it
 	}
 	return spec, options, nil
+}
+
+// sameFiles says that a plan was made of just these files.
+func sameFiles(plan *backend.Plan, files []backend.ManifestFile) bool {
+	return slices.Equal(plan.Files, files) || slices.Equal(plan.Files, remote.FilesOf(files))
 }
 
 // endFor ends what runs, and returns what is kept of it.

@@ -130,7 +130,11 @@ func (f *fanOut) report(ctx context.Context) error {
 		}
 	}
 	if len(kept) > 0 && (!f.app.quiet || ctx.Err() != nil) {
-		_, _ = fmt.Fprintf(f.app.err, "claude-bottle: kept: %s\n  logs, diff, fetch and resume take these names; rm removes one, rm --discard with its work\n", strings.Join(kept, ", "))
+		verbs := "logs, diff, fetch and resume take these names"
+		if f.fetches == nil {
+			verbs = "logs, cp and resume take these names: `claude-bottle cp " + kept[0] + ":/workspace/PATH .` brings work home"
+		}
+		_, _ = fmt.Fprintf(f.app.err, "claude-bottle: kept: %s\n  %s; rm removes one, rm --discard with its work\n", strings.Join(kept, ", "), verbs)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -194,9 +198,12 @@ func (f *fanOut) summary() string {
 			row("task", "%s", backend.Printable(result.Task))
 		}
 	}
-	if tree := f.first.Workspace; tree != nil && tree.GitDir != "" {
-		row("home", "work comes to %s as refs/bottle/NAME/...", backend.Printable(tree.Path))
-	} else {
+	switch {
+	case f.fetches == nil:
+		row("home", "work stays in the kept bottles: `claude-bottle cp NAME:/workspace/PATH .` brings it home")
+	case f.home() != "":
+		row("home", "work comes to %s as refs/bottle/NAME/...", backend.Printable(f.home()))
+	default:
 		row("home", "work stays in the kept bottles: there is no repository to fetch it into")
 	}
 	return b.String()
