@@ -51,7 +51,7 @@ const (
 	maxBody    = 1 << 20
 	maxAnswer  = 16 << 20
 	// maxPrepared are bytes of plans that wait for their launch.
-	maxPrepared = 4 << 20
+	maxPrepared = 2 << 20
 )
 
 type hello struct {

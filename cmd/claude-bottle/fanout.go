@@ -122,7 +122,7 @@ func (f *fanOut) run(ctx, patience context.Context, i int, launched func()) {
 	result.begins(id)
 	f.tell(result, "started, %d of %d", i+1, len(f.results))
 	err = f.await(ctx, patience, result)
-	f.room.left()
+	f.room.leave(true)
 	if err != nil {
 		result.Error = err.Error()
 		f.complain(result, "it is left to itself")

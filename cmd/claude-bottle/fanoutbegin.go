@@ -33,38 +33,54 @@ func (n *numbers) next() int {
 
 // room is what the bottles of a run take of what their user may have.
 type room struct {
-	mu    sync.Mutex
-	taken int
-	freed chan struct{} // closed at the next end of a bottle
+	mu      sync.Mutex
+	taken   int           // by bottles that run, or are on their way
+	given   int           // how often some of it was given back
+	changed chan struct{} // closed at the next change
 }
 
-func (r *room) take() {
+// take is for a bottle that is on its way. It returns how often room was given back before.
+func (r *room) take() (given int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.taken++
+	return r.given
 }
 
-func (r *room) left() {
+// leave ends a take; had says that the bottle may have had room.
+func (r *room) leave(had bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.taken--
-	if r.freed != nil {
-		close(r.freed)
-		r.freed = nil
+	if had {
+		r.given++
+	}
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
 	}
 }
 
-// next is closed when a bottle of this run ends; nil where none runs.
-func (r *room) next() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.taken == 0 {
-		return nil
+// wait returns once room was given back since then. False says that there is none to come:
+// no bottle of this run takes any, or ctx has ended.
+func (r *room) wait(ctx context.Context, since int) bool {
+	for {
+		r.mu.Lock()
+		more, none := r.given != since, r.taken == 0
+		if r.changed == nil {
+			r.changed = make(chan struct{})
+		}
+		changed := r.changed
+		r.mu.Unlock()
+		if more || none {
+			return more
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
 	}
-	if r.freed == nil {
-		r.freed = make(chan struct{})
-	}
-	return r.freed
 }
 
 // number gives each task its bottle.
@@ -131,22 +147,19 @@ func (f *fanOut) begin(ctx context.Context, i int) (backend.ID, error) {
 		if ctx.Err() != nil {
 			return backend.ID{}, context.Cause(ctx)
 		}
-		freed := f.room.next() // before the try, so that no end is missed
+		since := f.room.take()
 		id, err := f.try(ctx, i, planned)
-		switch {
-		case err == nil:
-			f.room.take()
+		if err == nil {
 			return id, nil
+		}
+		full := errdefs.IsResourceExhausted(err)
+		f.room.leave(!full)
+		switch {
 		case errdefs.IsAlreadyExists(err):
 			was := result.Name
 			result.Name = f.name(f.numbers.next())
 			f.tell(result, "in place of %s, which somebody else has", was)
-		case errdefs.IsResourceExhausted(err) && freed != nil:
-			select {
-			case <-freed:
-			case <-ctx.Done():
-			}
-		default:
+		case !full || !f.room.wait(ctx, since) && ctx.Err() == nil:
 			return id, err
 		}
 	}

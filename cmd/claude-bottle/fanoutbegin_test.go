@@ -198,11 +198,11 @@ func TestARunWaitsForRoomThatItsOwnBottlesTake(t *testing.T) {
 	mu.Lock()
 	full = false
 	mu.Unlock()
-	f.room.left()
+	f.room.leave(true)
 	if err := <-begun; err != nil {
 		t.Error(err)
 	}
-	f.room.left()
+	f.room.leave(true)
 	full = true
 	if _, err := f.begin(t.Context(), 0); !errdefs.IsResourceExhausted(err) {
 		t.Errorf("while none of its own runs: %v", err)
