@@ -79,11 +79,15 @@ func (c *connection) measure(ctx context.Context, body json.RawMessage, stream n
 			running = append(running, status)
 		}
 	}
+	return say(stream, c.measured(ctx, running))
+}
+
+// measured looks at bottles as one who has looked before.
+func (c *connection) measured(ctx context.Context, running []backend.Status) map[string]supervise.Measured {
 	c.measuring.Lock()
+	defer c.measuring.Unlock()
 	if c.measurer == nil {
 		c.measurer = supervise.NewMeasurer(c.user.backend)
 	}
-	found := c.measurer.Measure(ctx, running)
-	c.measuring.Unlock()
-	return say(stream, found)
+	return c.measurer.Measure(ctx, running)
 }

@@ -20,7 +20,7 @@ const (
 
 // protocolVersion changes when a client and a server that know different ones can't
 // understand each other.
-const protocolVersion = 1
+const protocolVersion = 2
 
 // Kinds of request. The body says what is meant; an answer in JSON follows the yes, unless
 // something else is said here.
