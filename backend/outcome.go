@@ -1,6 +1,10 @@
 package backend
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Reasons of an Outcome.
 const (
@@ -23,6 +27,20 @@ type Outcome struct {
 	Message  string    `json:"message,omitempty"`
 	// Restarts is how often claude was started again before that.
 	Restarts int `json:"restarts,omitempty"`
+	// Missing names what a bottle that was lost can't go on without, and only its user can
+	// bring again: secrets that lay in memory alone, or whose source can't be read any more.
+	Missing []string `json:"missing,omitempty"`
+}
+
+// CredentialsMissing is the word for a bottle that waits for its user to bring its secrets.
+const CredentialsMissing = "CredentialsMissing"
+
+// WaitsForCredentials says that the bottle was lost together with its secrets.
+func (o *Outcome) WaitsForCredentials() bool { return o != nil && len(o.Missing) > 0 }
+
+// MissingWords say what the bottle of that handle waits for, and how it is brought.
+func (o *Outcome) MissingWords(handle string) string {
+	return fmt.Sprintf("%s went with the bottle: `claude-bottle resume %s` brings it again", strings.Join(o.Missing, ", "), handle)
 }
 
 // Session is how it stands with the claude of a detached bottle that runs.

@@ -52,7 +52,7 @@ func PlanChanges(before, after *Plan) []PlanChange {
 		}
 	}
 	for _, line := range is {
-		if was.text(line.field) == "" {
+		if was.text(line.field) == "" && line.text != "" {
 			changes = append(changes, PlanChange{line.field, "", line.text})
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/ledger"
 	"github.com/claude-bottle/claude-bottle/provision"
+	"github.com/claude-bottle/claude-bottle/resources"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
@@ -60,6 +61,12 @@ func (w *Wish) checkNames() error {
 		if err := backend.ValidateName("bottle", w.Name); err != nil {
 			return err
 		}
+	}
+	if w.Files != "" && !hexDigest.MatchString(w.Files) {
+		return refuse("the hash of the manifest files is none")
+	}
+	if w.Restart && w.Resume == "" {
+		return refuse("there is nothing to restart")
 	}
 	if w.Model != "" && !modelName.MatchString(w.Model) {
 		return refuse("model %q is no model's name", w.Model)
@@ -188,10 +195,26 @@ func (w *Wish) checkDeclaration() error {
 	if declared == nil {
 		return nil
 	}
+	if len(declared.Object) > 0 {
+		// What it says is what is declared, whatever else stands beside it.
+		bottle, err := resources.Given(declared.Object)
+		if err != nil {
+			return err
+		}
+		if w.Resume == "" && bottle.Name != w.Name {
+			return refuse("the resource is of bottle %s, not of %s", backend.Printable(bottle.Name), backend.Printable(w.Name))
+		}
+		generation := declared.Generation
+		if declared, err = resources.Declaration(bottle); err != nil {
+			return err
+		}
+		declared.Generation = generation
+		w.Declaration = declared
+	}
 	life := declared.Life
 	switch {
-	case len(declared.Object) > 0:
-		return refuse("resources are not declared through this socket")
+	case declared.Generation < 0:
+		return refuse("generation %d can't be", declared.Generation)
 	case len(declared.Labels) > maxList:
 		return refuse("there are more than %d labels", maxList)
 	case !slices.Contains([]backend.RestartPolicy{"", backend.RestartNever, backend.RestartOnFailure, backend.RestartAlways}, life.Restart):

@@ -12,6 +12,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/change"
 	"github.com/claude-bottle/claude-bottle/neck"
+	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/claude-bottle/claude-bottle/work"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
@@ -21,7 +22,6 @@ import (
 const (
 	closeTimeout = time.Minute
 	examineTime  = 1500 * time.Millisecond
-	maxPrepared  = 2
 )
 
 // connection is one client, and the bottles that end with it.
@@ -30,7 +30,17 @@ type connection struct {
 
 	mu       sync.Mutex
 	held     map[string]*held // by name
-	prepared map[string]*backend.Plan
+	prepared []prepared       // the oldest first
+
+	measuring sync.Mutex // held while bottles are measured
+	measurer  *supervise.Measurer
+}
+
+// prepared is a plan that waits for its launch.
+type prepared struct {
+	digest string
+	plan   *backend.Plan
+	size   int // in bytes
 }
 
 // held is a bottle that was launched on a connection.
@@ -66,7 +76,8 @@ func (c *connection) answer(ctx context.Context, request neck.Request, stream ne
 	answers := map[neck.Kind]func(context.Context, json.RawMessage, neck.Stream) error{
 		kindList: c.list, kindFind: c.find, kindEvents: c.events, kindUnsaved: c.unsaved, kindRemove: c.remove, kindLog: c.log,
 		kindPrepare: c.prepare, kindLaunch: c.launch, kindExtract: c.extract, kindDetach: c.detach, kindClose: c.close,
-		kindReach: c.reach, kindPack: c.pack, kindUnpack: c.unpack, kindEnter: c.enter, kindKnown: c.known, kindView: c.view, kindCame: c.came, kindFork: c.fork,
+		kindReach: c.reach, kindPack: c.pack, kindUnpack: c.unpack, kindEnter: c.enter, kindKnown: c.known, kindView: c.view,
+		kindCame: c.came, kindFork: c.fork, kindDeclare: c.declare, kindMeasure: c.measure,
 	}
 	answer, ok := answers[request.Kind]
 	if !ok {
@@ -255,6 +266,11 @@ func (c *connection) close(ctx context.Context, body json.RawMessage, stream nec
 func (c *connection) end(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
+	c.measuring.Lock()
+	if c.measurer != nil {
+		c.measurer.Close()
+	}
+	c.measuring.Unlock()
 	var failed error
 	for _, one := range c.held {
 		if one.bottle != nil {

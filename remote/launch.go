@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -28,9 +29,11 @@ func (c *connection) prepare(ctx context.Context, body json.RawMessage, stream n
 	}
 	digest := plan.Digest()
 	if !wish.DryRun {
-		if err := c.note(digest, plan); err != nil {
-			return err
+		size, err := json.Marshal(plan)
+		if err != nil {
+			return fmt.Errorf("encode plan: %w", err)
 		}
+		c.note(prepared{digest: digest, plan: plan, size: len(size)})
 	}
 	answer := planned{Plan: wirePlan{Plan: *plan}, Digest: digest}
 	if plan.Detail != nil {
@@ -40,26 +43,33 @@ func (c *connection) prepare(ctx context.Context, body json.RawMessage, stream n
 	return say(stream, answer)
 }
 
-// note keeps a plan for its launch.
-func (c *connection) note(digest string, plan *backend.Plan) error {
+// note keeps a plan for its launch. There is room for so many bytes: the oldest plans, which
+// nobody has launched, make it.
+func (c *connection) note(one prepared) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.prepared) >= maxPrepared {
-		return fmt.Errorf("%d plans wait for their launch: %w", len(c.prepared), errdefs.ErrResourceExhausted)
+	c.prepared = slices.DeleteFunc(c.prepared, func(other prepared) bool { return other.digest == one.digest })
+	c.prepared = append(c.prepared, one)
+	total := 0
+	for _, each := range c.prepared {
+		total += each.size
 	}
-	c.prepared[digest] = plan
-	return nil
+	for len(c.prepared) > 1 && total > maxPrepared {
+		total -= c.prepared[0].size
+		c.prepared = slices.Delete(c.prepared, 0, 1)
+	}
 }
 
 // planned takes a plan for its launch.
 func (c *connection) planned(digest string) (*backend.Plan, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	plan, ok := c.prepared[digest]
-	if !ok {
-		return nil, fmt.Errorf("there is no such plan to launch: %w", errdefs.ErrNotFound)
+	at := slices.IndexFunc(c.prepared, func(one prepared) bool { return one.digest == digest })
+	if at < 0 {
+		return nil, fmt.Errorf("there is no such plan to launch, or none any more: plan it anew: %w", errdefs.ErrNotFound)
 	}
-	delete(c.prepared, digest)
+	plan := c.prepared[at].plan
+	c.prepared = slices.Delete(c.prepared, at, at+1)
 	return plan, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/provision"
+	"github.com/claude-bottle/claude-bottle/resources"
 	"github.com/containerd/errdefs"
 )
 
@@ -23,7 +24,10 @@ func (w *Wish) spec(host backend.HostFile, quota backend.Quota) (backend.Spec, p
 		Manifest: &backend.Manifest{Agent: backend.AgentFile{Name: w.Agent, Model: w.Model}, Bottle: bottle, Host: host},
 		Name:     w.Name, ForwardOAuthToken: w.ForwardOAuthToken, RemoteControl: w.RemoteControl, Runtime: w.Runtime, Image: w.Image,
 		NoPull: !quota.Pull, Limits: w.Limits, RawTerminal: w.RawTerminal, DryRun: w.DryRun, Discard: w.Discard,
-		Declaration: w.Declaration, ClaudeArgs: w.ClaudeArgs, Lookup: w.lookup,
+		Declaration: w.Declaration, ClaudeArgs: w.ClaudeArgs, Lookup: w.lookup, Restart: w.Restart,
+	}
+	if w.Files != "" {
+		spec.Manifest.Files = manifestFiles(w.Files)
 	}
 	things := provision.Provisions{Inputs: w.Inputs}
 	for _, entry := range bottle.SSH {
@@ -117,10 +121,12 @@ func reachesNothing(plan *backend.Plan) error {
 	switch {
 	case plan.Workspace != nil:
 		found = "a working directory"
-	case len(plan.Files) > 0:
+	case slices.ContainsFunc(plan.Files, func(file backend.ManifestFile) bool { return file.Path != filesOfClient }):
 		found = "manifest files"
 	case plan.Declaration != nil && len(plan.Declaration.Object) > 0:
-		found = "a resource"
+		if _, err := resources.Given(plan.Declaration.Object); err != nil {
+			found = "what is no resource"
+		}
 	}
 	for _, input := range plan.Inputs {
 		if input.From != "" {

@@ -41,6 +41,8 @@ const (
 	kindPack    neck.Kind = "users pack"    // keptFiles; the stream is a session's output
 	kindUnpack  neck.Kind = "users unpack"  // keptFiles; the stream is a session's input
 	kindEnter   neck.Kind = "users enter"   // entering; a link to where its work can be looked at
+	kindDeclare neck.Kind = "users declare" // declaring; empty
+	kindMeasure neck.Kind = "users measure" // empty; supervise.Measured by ID
 )
 
 // Kinds of request about what has changed, and about copies.
@@ -65,6 +67,8 @@ const (
 	maxRelayed = 64 // streams to one bottle
 	maxBody    = 1 << 20
 	maxAnswer  = 16 << 20
+	// maxPrepared are bytes of plans that wait for their launch.
+	maxPrepared = 2 << 20
 )
 
 type hello struct {
@@ -170,6 +174,13 @@ type homeFile struct {
 	Path   []byte `json:"path"`
 	Mode   string `json:"mode"`
 	Object string `json:"object"`
+}
+
+// declaring replaces the resource that was applied of a bottle, by one of that generation.
+type declaring struct {
+	Name       string          `json:"name"`
+	Object     json.RawMessage `json:"object"`
+	Generation int64           `json:"generation"`
 }
 
 // keptFiles are files of a kept bottle, by their path inside.

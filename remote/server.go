@@ -24,11 +24,18 @@ type Planner interface {
 	LaunchGiven(ctx context.Context, plan *backend.Plan, secrets backend.Secrets, by backend.Provisioner) (backend.Bottle, error)
 }
 
+// Recorder knows what has become of bottles, what was declared of them, and what they take.
+type Recorder interface {
+	backend.Historian
+	backend.Declarer
+	backend.Meter
+}
+
 // Backend is the backend of one user: its bottles are that user's, and no others.
 type Backend interface {
 	Planner
 	backend.Keeper
-	backend.Historian
+	Recorder
 	// ListActive is that of backend.Backend.
 	ListActive(ctx context.Context) ([]backend.Status, error)
 	// Supervisor connects to the supervisor of a running bottle.
@@ -139,7 +146,7 @@ func (s *Server) serve(ctx context.Context, conn *net.UnixConn) error {
 		return err
 	}
 	defer func() { _ = link.Close() }()
-	c := &connection{user: u, held: map[string]*held{}, prepared: map[string]*backend.Plan{}}
+	c := &connection{user: u, held: map[string]*held{}}
 	defer c.end(ctx)
 	if err := link.Serve(ctx, neck.Bounds{Streams: maxStreams, Request: maxBody, Strict: true}, c.handle); err != nil {
 		log.G(ctx).WithError(err).WithField("uid", uid).Debug("user leaves")

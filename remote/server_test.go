@@ -81,6 +81,12 @@ func (b *fakeBottle) Detach(context.Context) error {
 // more.
 func serveFake(t *testing.T, fake *fakeBackend, quotaErr error) (path string, stop func()) {
 	t.Helper()
+	return serve(t, fake, quotaErr)
+}
+
+// serve is serveFake for another one.
+func serve(t *testing.T, fake Backend, quotaErr error) (path string, stop func()) {
+	t.Helper()
 	path = filepath.Join(t.TempDir(), "s")
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {

@@ -30,9 +30,6 @@ func (d detail) String() string {
 // Prepare implements backend.Backend. What the spec names is read here, with the rights of
 // the user; the rest is planned by the controller.
 func (c *Client) Prepare(ctx context.Context, spec backend.Spec) (*backend.Plan, error) {
-	if spec.Restart {
-		return nil, notOffered("restart")
-	}
 	if spec.Resume != nil { // as the controller does: nothing of the directory goes in again
 		spec.CopyCwd, spec.Discard = false, false
 	}

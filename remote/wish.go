@@ -1,6 +1,9 @@
 package remote
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -12,8 +15,13 @@ import (
 type Wish struct {
 	Name   string `json:"name,omitempty"`
 	Resume string `json:"resume,omitempty"` // handle
-	Agent  string `json:"agent"`
-	Model  string `json:"model,omitempty"`
+	// Restart says that what is to go on runs, and will have ended before the launch.
+	Restart bool `json:"restart,omitempty"`
+	// Files is a hash of all manifest files, hexadecimal: whether they are as they were is
+	// all that it says.
+	Files string `json:"files,omitempty"`
+	Agent string `json:"agent"`
+	Model string `json:"model,omitempty"`
 	// Bottle is the bottle file without paths and sources.
 	Bottle backend.BottleFile `json:"bottle"`
 	// Env are the variables of the bottle file. Literals are not said.
@@ -55,6 +63,23 @@ func sentVariables() []string { return []string{"TERM", "COLORTERM", "ANTHROPIC_
 // nobody's business but the user's.
 const ofClient = "env:CLIENT"
 
+// FilesOf is what a plan of this backend's says of manifest files: that there are some, and
+// whether they are the same.
+func FilesOf(files []backend.ManifestFile) []backend.ManifestFile {
+	sum := sha256.New()
+	for _, file := range files {
+		_, _ = fmt.Fprintf(sum, "%s %s\n", file.Kind, file.SHA256) // a hash takes all
+	}
+	return manifestFiles(hex.EncodeToString(sum.Sum(nil)))
+}
+
+func manifestFiles(hash string) []backend.ManifestFile {
+	return []backend.ManifestFile{{Kind: "manifest", Path: filesOfClient, SHA256: hash}}
+}
+
+// filesOfClient stands for where manifest files lie.
+const filesOfClient = "of its user"
+
 // newWish says what the spec says without what is the client's own.
 func newWish(spec backend.Spec, things provision.Provisions) Wish {
 	wish := Wish{
@@ -63,6 +88,10 @@ func newWish(spec backend.Spec, things provision.Provisions) Wish {
 		Declaration: spec.Declaration, ClaudeArgs: spec.ClaudeArgs, Runtime: spec.Runtime, Image: spec.Image,
 		ForwardOAuthToken: spec.ForwardOAuthToken, RemoteControl: spec.RemoteControl, AllowVulnerableRunc: spec.AllowVulnerableRunc,
 		RawTerminal: spec.RawTerminal, DryRun: spec.DryRun, Discard: spec.Discard,
+		Restart: spec.Restart, Files: FilesOf(spec.Manifest.Files)[0].SHA256,
+	}
+	if spec.Image != "" {
+		wish.Bottle.Recipe = nil // it makes another image
 	}
 	if spec.Resume != nil {
 		wish.Resume = spec.Resume.Handle()

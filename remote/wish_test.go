@@ -56,6 +56,44 @@ func TestAWishNamesNothingOfTheHost(t *testing.T) {
 	}
 }
 
+// declares changes a wish for bottle lamp to one of that resource.
+func declares(object string) func(*Wish) {
+	return func(w *Wish) {
+		w.Name, w.Declaration = "lamp", &backend.Declaration{Object: json.RawMessage(object)}
+	}
+}
+
+const lampResource = `{"apiVersion":"claude-bottle.dev/v1alpha1","kind":"Bottle","metadata":{"name":"lamp","labels":{"team":"web"}},"spec":{"agent":"genie","workspace":{"path":"/home/aladdin/lamp"},"restartPolicy":"OnFailure","ttlSecondsAfterFinished":60}}`
+
+// TestAResourceIsWhatIsDeclared, whatever stands beside it.
+func TestAResourceIsWhatIsDeclared(t *testing.T) {
+	wish := newWish(wished(t))
+	declares(lampResource)(&wish)
+	wish.Declaration.Labels, wish.Declaration.Life.IdleTimeoutSeconds, wish.Declaration.Generation = map[string]string{"team": "root"}, 1, 3
+	body, err := json.Marshal(wish)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := DecodeWish(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := got.Declaration
+	if declared.Labels["team"] != "web" || declared.Life.IdleTimeoutSeconds != 0 || declared.Life.Restart != backend.RestartOnFailure || *declared.Life.TTLSecondsAfterFinished != 60 || declared.Generation != 3 {
+		t.Errorf("declared is %+v", declared)
+	}
+	if err := reachesNothing(&backend.Plan{Declaration: declared}); err != nil {
+		t.Error(err)
+	}
+	wish.Name, wish.Resume, wish.Restart = "second", "lamp@00001", true
+	if body, err = json.Marshal(wish); err == nil {
+		_, err = DecodeWish(body)
+	}
+	if err != nil {
+		t.Errorf("resumed by another name: %v", err)
+	}
+}
+
 func TestAHostileWishIsRefused(t *testing.T) {
 	for name, change := range map[string]func(*Wish){
 		"key by path":          func(w *Wish) { w.Bottle.SSH[0].IdentityFile = "/root/.ssh/id_ed25519" },
@@ -86,7 +124,16 @@ func TestAHostileWishIsRefused(t *testing.T) {
 		"credential of a kind": func(w *Wish) { w.Credentials = []backend.CredentialKind{"root"} },
 		"zero byte":            func(w *Wish) { w.ClaudeArgs = []string{"a\x00b"} },
 		"long arguments":       func(w *Wish) { w.ClaudeArgs = []string{strings.Repeat("a", maxArguments)} },
-		"resource":             func(w *Wish) { w.Declaration = &backend.Declaration{Object: json.RawMessage(`{"spec":{}}`)} },
+		"resource":             declares(`{"apiVersion":"claude-bottle.dev/v1alpha1","kind":"Bottle","spec":{}}`),
+		"resource of another":  declares(`{"apiVersion":"claude-bottle.dev/v1alpha1","kind":"Bottle","metadata":{"name":"other"},"spec":{"agent":"genie"}}`),
+		"resource of a field":  declares(`{"apiVersion":"claude-bottle.dev/v1alpha1","kind":"Bottle","metadata":{"name":"lamp"},"spec":{"agent":"genie","mount":"/"}}`),
+		"resource elsewhere":   declares(`{"apiVersion":"claude-bottle.dev/v1alpha1","kind":"Bottle","metadata":{"name":"lamp","namespace":"root"},"spec":{"agent":"genie"}}`),
+		"resource of a pod":    declares(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"lamp"}}`),
+		"resource of a list":   declares(`{"apiVersion":"v1","kind":"List","items":[]}`),
+		"resource of millions": declares(`{"apiVersion":"claude-bottle.dev/v1alpha1","kind":"Bottle","metadata":{"name":"lamp"},"spec":{"agent":"genie","resources":{"limits":{"memory":"1e-2147483647"}}}}`),
+		"later than never":     func(w *Wish) { w.Declaration = &backend.Declaration{Generation: -1} },
+		"files of no hash":     func(w *Wish) { w.Files = "/etc/shadow" },
+		"restart of nothing":   func(w *Wish) { w.Restart = true },
 		"life before birth":    func(w *Wish) { w.Declaration = &backend.Declaration{Life: backend.Life{IdleTimeoutSeconds: -1}} },
 		"restart":              func(w *Wish) { w.Declaration = &backend.Declaration{Life: backend.Life{Restart: "Sometimes"}} },
 		"many inputs":          func(w *Wish) { w.Inputs = make([]backend.Input, maxList+1) },
@@ -119,7 +166,7 @@ func TestAPlanThatReachesTheHostIsNotLaunched(t *testing.T) {
 		"SSH key":           {SSH: []backend.PlanSSH{{Host: "x", From: "/root/.ssh/id"}}},
 		"an SSH key":        {SSH: []backend.PlanSSH{backend.NewPlanSSH(backend.PlanSSH{Host: "x"}, []byte("key"))}},
 		"source of":         {Routes: []backend.PlanRoute{{Name: "x", Source: "command:/bin/id"}}},
-		"resource":          {Declaration: &backend.Declaration{Object: json.RawMessage("{}")}},
+		"no resource":       {Declaration: &backend.Declaration{Object: json.RawMessage(`{"workspace":{"path":"/"}}`)}},
 	} {
 		if err := reachesNothing(&plan); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
@@ -188,6 +235,12 @@ func TestTheSumOfAUsersBottlesIsBounded(t *testing.T) {
 func FuzzWish(f *testing.F) {
 	body, err := json.Marshal(newWish(wished(f)))
 	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(body)
+	with := newWish(wished(f))
+	declares(lampResource)(&with)
+	if body, err = json.Marshal(with); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(body)

@@ -49,8 +49,12 @@ func readyWord(bottle *v1alpha1.Bottle) string {
 	return string(metav1.ConditionUnknown)
 }
 
-// Word is how it stands with a Bottle, in one word: why it has finished, else its phase.
+// Word is how it stands with a Bottle, in one word: what it waits for, or why it has finished,
+// else its phase.
 func Word(bottle *v1alpha1.Bottle) string {
+	if missing := Condition(bottle, v1alpha1.ConditionCredentialsMissing); missing != nil && missing.Status == metav1.ConditionTrue {
+		return missing.Type
+	}
 	if finished := Condition(bottle, v1alpha1.ConditionFinished); finished != nil && finished.Status == metav1.ConditionTrue {
 		return finished.Reason
 	}
@@ -153,9 +157,16 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func (d *description) conditions(list []metav1.Condition) {
 	d.line("Conditions:")
-	d.line("  Type       Status   Reason            Message")
+	width := 9
 	for _, condition := range list {
-		d.line(fmt.Sprintf("  %-9s  %-7s  %-16s  ", condition.Type, condition.Status, backend.Printable(condition.Reason)), backend.Printable(condition.Message))
+		width = max(width, len(condition.Type))
+	}
+	row := func(kind, status, reason, message string) {
+		d.line(fmt.Sprintf("  %-*s  %-7s  %-16s  ", width, kind, status, reason), message)
+	}
+	row("Type", "Status", "Reason", "Message")
+	for _, condition := range list {
+		row(condition.Type, string(condition.Status), backend.Printable(condition.Reason), backend.Printable(condition.Message))
 	}
 }
 

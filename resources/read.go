@@ -3,12 +3,14 @@ package resources
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -198,6 +200,51 @@ func (f Files) documents(path, base string, data []byte) ([]*v1alpha1.Bottle, er
 		all = append(all, bottles...)
 	}
 	return all, errors.Join(failed...)
+}
+
+// Given reads one Bottle as another process says that a user has declared it: JSON, strictly,
+// valid on this host. What it names is not looked at. All else is an InvalidArgument error.
+func Given(object []byte) (*v1alpha1.Bottle, error) {
+	if err := countable(object); err != nil {
+		return nil, err
+	}
+	bottles, err := v1alpha1.Decode(object)
+	if err != nil {
+		return nil, mistakes("the resource", err)
+	}
+	if len(bottles) != 1 {
+		return nil, fmt.Errorf("%d resources are declared of one bottle: %w", len(bottles), errdefs.ErrInvalidArgument)
+	}
+	bottle := bottles[0]
+	v1alpha1.Default(bottle)
+	if problems := append(v1alpha1.Validate(bottle), local(bottle)...); len(problems) > 0 {
+		return nil, mistakes("the resource", problems.ToAggregate().Errors()...)
+	}
+	return bottle, nil
+}
+
+// vastNumber is a number whose arithmetic would take for ever: that of quantities is exact.
+var vastNumber = regexp.MustCompile(`^\s*[+-]?[0-9.]*[eE][+-]?[0-9]{3,}\s*$|^\s*[+-]?[0-9.]{64,}`)
+
+// countable refuses what is not one value of JSON, and such a number in it, as a text or not.
+func countable(object []byte) error {
+	if !json.Valid(object) {
+		return fmt.Errorf("the resource is no JSON: %w", errdefs.ErrInvalidArgument)
+	}
+	tokens := json.NewDecoder(bytes.NewReader(object))
+	tokens.UseNumber()
+	for {
+		token, err := tokens.Token()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read the resource: %w: %w", err, errdefs.ErrInvalidArgument)
+		}
+		if text := fmt.Sprint(token); vastNumber.MatchString(text) {
+			return fmt.Errorf("the resource holds a number that can't be: %s: %w", backend.Printable(text[:min(len(text), 40)]), errdefs.ErrInvalidArgument)
+		}
+	}
 }
 
 // mistakes names where each of them is, one line each.

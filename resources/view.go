@@ -16,6 +16,7 @@ import (
 const (
 	phaseSucceeded = "Succeeded"
 	phaseFailed    = "Failed"
+	phasePending   = "Pending" // its user is to bring its secrets again
 )
 
 // Views are the bottles that there are as resources, sorted by name. A name stands for the
@@ -148,6 +149,8 @@ func phaseOf(status backend.Status) string {
 	switch {
 	case status.Outcome == nil:
 		return string(status.Phase)
+	case status.Outcome.WaitsForCredentials():
+		return phasePending
 	case status.Outcome.ExitCode == 0 && status.Outcome.Reason == backend.ReasonCompleted:
 		return phaseSucceeded
 	default:
@@ -181,6 +184,11 @@ func conditions(status backend.Status) []metav1.Condition {
 		saved.Status, saved.Reason = metav1.ConditionTrue, "NothingUnsaved"
 	}
 	list := []metav1.Condition{ready, finished, saved}
+	if status.Outcome.WaitsForCredentials() {
+		words := status.Outcome.MissingWords(status.Name)
+		list[0].Reason, list[0].Message = backend.CredentialsMissing, words
+		list = append(list, metav1.Condition{Type: v1alpha1.ConditionCredentialsMissing, Status: metav1.ConditionTrue, Reason: status.Outcome.Reason, Message: words})
+	}
 	for i := range list {
 		list[i].LastTransitionTime = since
 		if status.Declaration != nil {

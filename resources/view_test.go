@@ -125,6 +125,14 @@ func TestConditionsSayWhatScriptsWaitFor(t *testing.T) {
 			t.Errorf("%s is %s, wanted is %s", handle, got, want)
 		}
 	}
+	missing := resources.Views([]backend.Status{{Name: "lamp@00001", ID: "lamp-00001", Phase: backend.PhaseKept, Outcome: &backend.Outcome{Reason: backend.ReasonLost, ExitCode: 125, Missing: []string{"KEY", "the secret of forge"}}}})[0]
+	condition := resources.Condition(missing, v1alpha1.ConditionCredentialsMissing)
+	if condition == nil || condition.Message != "KEY, the secret of forge went with the bottle: `claude-bottle resume lamp@00001` brings it again" || condition.Reason != backend.ReasonLost {
+		t.Errorf("it says %+v", condition)
+	}
+	if missing.Status.Phase != "Pending" || resources.Word(missing) != v1alpha1.ConditionCredentialsMissing || resources.Condition(missing, v1alpha1.ConditionFinished).Status != "True" {
+		t.Errorf("it is %+v", missing.Status)
+	}
 	task := find(t, bottles, "task@bbbbb")
 	if ready := resources.Condition(task, v1alpha1.ConditionReady); !ready.LastTransitionTime.Time.Equal(ago(5*time.Minute)) || ready.ObservedGeneration != 1 {
 		t.Errorf("it says %+v", ready)

@@ -159,11 +159,12 @@ func (g *gate) repeat(changes []Change) error {
 }
 
 // NoteLost notes that the claude of a detached bottle went with it, unless it is known
-// how it ended. State is the bottle's state directory.
-func NoteLost(state, message string) error {
+// how it ended. State is the bottle's state directory, and missing what of its secrets went
+// with it.
+func NoteLost(state, message string, missing []string) error {
 	path := filepath.Join(state, backend.StateOutcome)
 	if _, err := os.Lstat(path); err == nil || !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return writeNote(path, backend.Outcome{Finished: time.Now().UTC(), ExitCode: lostCode, Reason: backend.ReasonLost, Message: message})
+	return writeNote(path, backend.Outcome{Finished: time.Now().UTC(), ExitCode: lostCode, Reason: backend.ReasonLost, Message: message, Missing: missing})
 }

@@ -76,12 +76,12 @@ func TestWhatALostBottleEndedWithIsNotWrittenOver(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := NoteLost(state, "gone"); err != nil {
+		if err := NoteLost(state, "gone", []string{"KEY"}); err != nil {
 			t.Fatal(err)
 		}
 		data, err := os.ReadFile(path)
 		var noted backend.Outcome
-		if err != nil || json.Unmarshal(data, &noted) != nil || noted.Reason != want {
+		if err != nil || json.Unmarshal(data, &noted) != nil || noted.Reason != want || noted.WaitsForCredentials() != (want == backend.ReasonLost) {
 			t.Errorf("it holds %s, wanted is %s: %v", data, want, err)
 		}
 	}

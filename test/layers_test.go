@@ -49,7 +49,7 @@ var mayImport = map[string][]string{
 	"neck":               {},
 	"oci":                {"backend"},
 	"provision":          {"archive", "backend", "hostgit", "leaks"},
-	"remote":             {"archive", "backend", "change", "fetch", "ledger", "neck", "provision", "supervise", "work"},
+	"remote":             {"archive", "backend", "change", "fetch", "ledger", "neck", "provision", "resources", "supervise", "work"},
 	"resources":          {"api/v1alpha1", "backend", "manifest"},
 	"runtime":            {"backend", "image/bundle", "image/credentials", "oci"},
 	"spelling":           {},

@@ -95,6 +95,9 @@ const (
 	ConditionReady = "Ready"
 	// ConditionFinished says that claude has ended and is not started again.
 	ConditionFinished = "Finished"
+	// ConditionCredentialsMissing says that the bottle was lost together with secrets that
+	// only its user can bring again, and waits for that.
+	ConditionCredentialsMissing = "CredentialsMissing"
 	// ConditionWorkSaved says that no work of the bottle is nowhere else.
 	ConditionWorkSaved = "WorkSaved"
 )

@@ -144,6 +144,9 @@ func (b *Backend) kept(ctx context.Context, known map[string]bool) ([]backend.St
 		}
 		if outcome, err := readOutcome(where); err == nil && outcome != nil {
 			status.Detached, status.Outcome = true, outcome
+			if outcome.WaitsForCredentials() {
+				status.Message = outcome.MissingWords(id.Handle())
+			}
 		}
 		if err != nil {
 			status.Message = err.Error()

@@ -152,7 +152,31 @@ func (b *Backend) noteLost(ctx context.Context, where places) error {
 	if record.Labels[backend.LabelDetached] != yes || !belongs(record, where.id) || record.Labels[backend.LabelWish] != backend.WishUp {
 		return nil
 	}
-	return supervise.NoteLost(where.state, "the bottle was found without its supervisor or its sandbox")
+	missing, err := missingSecrets(where)
+	if err != nil {
+		return err
+	}
+	if err := supervise.NoteLost(where.state, "the bottle was found without its supervisor or its sandbox", missing); err != nil {
+		return err
+	}
+	if outcome, err := readOutcome(where); err == nil && outcome.WaitsForCredentials() {
+		noteEvent(ctx, where, backend.Event{Type: backend.EventWarning, Reason: backend.CredentialsMissing, Message: outcome.MissingWords(where.id.Handle())})
+	}
+	return nil
+}
+
+// missingSecrets are those of a lost bottle that went with the memory of the host, or of its
+// supervisor: what another supervisor would begin with is gone.
+func missingSecrets(where places) ([]string, error) {
+	if there, err := exists(where.again()); err != nil || there {
+		return nil, err
+	}
+	plan, err := readPlan(where)
+	if err != nil {
+		return nil, nil //nolint:nilerr // it is kept, whatever it had
+	}
+	home, _ := os.UserHomeDir() // without one what lies below it can't be read
+	return supervise.Missing(plan, home), nil
 }
 
 // again is there while the supervisor of a detached bottle can be started again.

@@ -75,7 +75,7 @@ went wrong; the other Bottles are applied.`,
 	o.output = addFormat(command, "text", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		if o.files.given() {
-			a.verb = "apply -f"
+			a.verb += " -f"
 			return a.interruptible(command, func(ctx context.Context) error { return a.applyFiles(ctx, o) })
 		}
 		o.name, o.paths = args[0], args[1:]

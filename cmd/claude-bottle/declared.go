@@ -11,7 +11,6 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/resources"
 	"github.com/claude-bottle/claude-bottle/supervise"
-	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
@@ -37,11 +36,9 @@ const (
 
 // applier leads what is there to what is declared.
 type applier struct {
-	app      *application
-	options  applyOptions
-	opened   closingBackend
-	progress *progress
-	tty      *terminal.Terminal
+	*launching
+
+	options applyOptions
 }
 
 // applyFiles applies all Bottles of the files, one after the other. One that can't be
@@ -54,22 +51,17 @@ func (a *application) applyFiles(ctx context.Context, o applyOptions) error {
 	if err != nil {
 		return err
 	}
-	tty, err := terminal.Open(a.in, a.out)
-	if err != nil {
-		return fmt.Errorf("open terminal: %w", err)
-	}
-	progress := newProgress(a.err, a.quiet, time.Now())
-	opened, err := a.openBackend(ctx, progress)
+	l, err := a.newLaunching(ctx, startOptions{}, time.Now())
 	if err != nil {
 		return err
 	}
-	defer func() { _ = opened.Close() }()
-	list, err := opened.ListActive(ctx)
+	defer l.close()
+	list, err := l.opened.ListActive(ctx)
 	if err != nil {
 		return err
 	}
 	holders := resources.Holders(list)
-	each := &applier{app: a, options: o, opened: opened, progress: progress, tty: tty}
+	each := &applier{launching: l, options: o}
 	var failed []error
 	for _, bottle := range declared {
 		word, err := each.apply(ctx, bottle, holders)
@@ -151,7 +143,7 @@ func (p *applier) apply(ctx context.Context, bottle *v1alpha1.Bottle, holders ma
 }
 
 // create launches a Bottle that isn't there, and leaves it to its supervisor.
-func (p *applier) create(ctx context.Context, bottle *v1alpha1.Bottle) (err error) {
+func (p *applier) create(ctx context.Context, bottle *v1alpha1.Bottle) error {
 	a := p.app
 	o := startOptions{
 		agent: bottle.Spec.Agent, bottle: bottle.Spec.Bottle, yes: p.options.yes, dryRun: p.options.dryRun, detach: true,
@@ -166,30 +158,20 @@ func (p *applier) create(ctx context.Context, bottle *v1alpha1.Bottle) (err erro
 	if err != nil {
 		return err
 	}
-	planned := p.progress.Step("prepare " + bottle.Name)
-	plan, err := p.opened.Prepare(ctx, spec)
-	planned(err)
+	l := p.of(o)
+	plan, err := l.plan(ctx, spec)
 	if err != nil {
-		return a.afterSignal(ctx, err)
+		return err
 	}
 	defer func() { _ = plan.Workspace.Close() }()
 	if o.dryRun {
 		return plan.Print(a.err)
 	}
-	secrets, err := a.preflight(ctx, o, options, spec, plan, p.tty)
+	secrets, err := l.agree(ctx, options, spec, plan)
 	if err != nil {
 		return err
 	}
-	launched, err := p.opened.Launch(ctx, plan, secrets)
-	p.progress.finish()
-	if err != nil {
-		return a.afterSignal(ctx, err)
-	}
-	if err := beginDetached(ctx, launched, plan); err != nil {
-		return errors.Join(a.afterSignal(ctx, err), a.end(ctx, launched, plan))
-	}
-	a.haveController(ctx, p.opened)
-	return nil
+	return l.detached(ctx, plan, secrets)
 }
 
 // diffFiles shows how what the files declare differs from what is there.

@@ -47,18 +47,6 @@ func (*detachKeys) Type() string { return "keys" }
 // printFlags have claude answer without a terminal.
 var printFlags = []string{"-p", "--print"}
 
-// begin starts claude without this terminal, and says what the bottle is called.
-func (a *application) begin(ctx context.Context, bottle backend.Bottle, plan *backend.Plan) error {
-	if err := beginDetached(ctx, bottle, plan); err != nil {
-		return a.afterSignal(ctx, err)
-	}
-	if !a.quiet {
-		_, _ = fmt.Fprintf(a.err, "claude-bottle: `claude-bottle attach %s` shows it, `logs %s` what it said, `stop %s` ends it\n", plan.Name, plan.Name, plan.Name)
-	}
-	_, err := fmt.Fprintln(a.out, plan.Name)
-	return err
-}
-
 // beginDetached starts claude, and leaves the bottle to its supervisor. After an error
 // it is still the caller's.
 func beginDetached(ctx context.Context, bottle backend.Bottle, plan *backend.Plan) error {

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"syscall"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/fetch"
 	"github.com/claude-bottle/claude-bottle/supervise"
-	"github.com/claude-bottle/claude-bottle/work"
 	"github.com/containerd/errdefs"
 )
 
@@ -79,11 +77,11 @@ func (f *fanOut) bringHome(ctx, patience context.Context, result *runResult) err
 	if err != nil {
 		return err
 	}
-	if err := result.hear(kept.State); err != nil {
+	if err := f.hear(patience, kept, result); err != nil {
 		return err
 	}
 	f.quote(result)
-	made, err := work.Unsaved(patience, kept)
+	made, err := unsavedOf(patience, f.keeper, kept)
 	if err != nil {
 		return err
 	}
@@ -91,7 +89,7 @@ func (f *fanOut) bringHome(ctx, patience context.Context, result *runResult) err
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if tree := f.plan.Workspace; made.Any() && tree != nil && tree.GitDir != "" {
+	if made.Any() && f.home() != "" {
 		if err := f.fetch(ctx, kept, result); err != nil {
 			return err
 		}
@@ -106,15 +104,23 @@ func (f *fanOut) bringHome(ctx, patience context.Context, result *runResult) err
 	return err
 }
 
+// home is the repository that work comes home to, or "".
+func (f *fanOut) home() string {
+	if tree := f.first.Workspace; tree != nil && tree.GitDir != "" {
+		return tree.Path
+	}
+	return ""
+}
+
 // fetch brings work into the repository that it began from.
 func (f *fanOut) fetch(ctx context.Context, kept *backend.Work, result *runResult) error {
 	f.fetching.Lock()
 	defer f.fetching.Unlock()
-	fetched, err := fetch.Fetch(ctx, f.keeper, kept, fetch.Options{Into: f.plan.Workspace.Path})
+	fetched, err := fetch.Fetch(ctx, f.keeper, kept, fetch.Options{Into: f.home()})
 	if err != nil {
 		return err
 	}
-	left, err := work.Unsaved(ctx, kept)
+	left, err := unsavedOf(ctx, f.keeper, kept)
 	if err != nil {
 		return err
 	}
@@ -124,9 +130,9 @@ func (f *fanOut) fetch(ctx context.Context, kept *backend.Work, result *runResul
 }
 
 // hear takes what claude has said last, the end of it when it is much.
-func (r *runResult) hear(state string) error {
+func (f *fanOut) hear(ctx context.Context, kept *backend.Work, result *runResult) error {
 	said, errs := tail{most: maxSaid}, tail{most: maxSaid}
-	err := supervise.ReadSessionLog(state, func(piece supervise.Said) error {
+	err := readSessionLog(ctx, f.keeper, kept, func(piece supervise.Said) error {
 		switch {
 		case piece.Offset == 0: // claude was started again
 			said.text, errs.text = nil, nil
@@ -137,9 +143,9 @@ func (r *runResult) hear(state string) error {
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errdefs.IsNotFound(err) {
 		return err
 	}
-	r.Said, r.SaidAside = string(said.text), string(errs.text)
+	result.Said, result.SaidAside = string(said.text), string(errs.text)
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 	"github.com/claude-bottle/claude-bottle/image/npm"
 	"github.com/claude-bottle/claude-bottle/image/recipe"
 	"github.com/claude-bottle/claude-bottle/manifest"
-	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/containerd/errdefs"
 )
 
@@ -93,24 +93,23 @@ func defaultRecipe() (backend.Recipe, error) {
 	return manifest.ParseRecipe("the default recipe", recipe.Default())
 }
 
-// haveImage sees to it that the image of a new bottle is there, when a recipe makes it: that
-// of its file, or the default one. What is built is shown and asked for, as what is launched.
-func (a *application) haveImage(ctx context.Context, opened closingBackend, spec backend.Spec, o startOptions, tty *terminal.Terminal, progress *progress) error {
-	builder, ok := opened.(backend.Builder)
-	if !ok || spec.Resume != nil || spec.Image != "" || spec.Manifest.Bottle.Image != "" {
+// haveImage sees to it that the image of a bottle is there, when a recipe makes it: that of
+// its file, or the default one. What is built is shown and asked for, as what is launched.
+func (l *launching) haveImage(ctx context.Context, spec backend.Spec) error {
+	builder, ok := l.opened.(backend.Builder)
+	if !ok {
 		return nil
 	}
-	bottle := spec.Manifest.Bottle
-	build := buildOptions{
-		runtime: string(spec.Runtime), allowVulnerableRunc: spec.AllowVulnerableRunc,
-		disk: buildDisk, timeout: buildTimeout, registry: npm.DefaultRegistry,
+	build, settled := recipeFor(spec)
+	if build == nil {
+		return nil
 	}
-	if bottle.Recipe != nil {
-		build.bottle = bottle.Name
-	} else if there, err := builder.HasImage(ctx, containerd.DefaultImage); err != nil || there {
-		return err
+	if settled {
+		if there, err := builder.HasImage(ctx, imageOf(build)); err != nil || there {
+			return err
+		}
 	}
-	wish, err := a.buildSpec(ctx, build, progress)
+	wish, err := l.app.buildSpec(ctx, *build, l.progress)
 	if err != nil {
 		return err
 	}
@@ -118,7 +117,7 @@ func (a *application) haveImage(ctx context.Context, opened closingBackend, spec
 	if err != nil {
 		// What was built once needs nothing of what it was built from.
 		if there, hasErr := builder.HasImage(ctx, wish.Name); hasErr == nil && there {
-			_, err = fmt.Fprintf(a.err, "claude-bottle: can't tell whether image %s is still what its recipe says: %s\n", wish.Name, printableLines(err.Error()))
+			_, err = fmt.Fprintf(l.app.err, "claude-bottle: can't tell whether image %s is still what its recipe says: %s\n", wish.Name, printableLines(err.Error()))
 			return err
 		}
 		return fmt.Errorf("plan image %s: %w", wish.Name, err)
@@ -126,23 +125,63 @@ func (a *application) haveImage(ctx context.Context, opened closingBackend, spec
 	if plan.Current {
 		return nil
 	}
-	if !a.quiet || !o.yes {
-		if err := plan.Print(a.err); err != nil {
+	if err := l.agreeToBuild(ctx, plan, strings.TrimSpace("claude-bottle image build "+build.bottle)); err != nil {
+		return err
+	}
+	_, err = l.app.runBuild(ctx, builder, plan, l.progress)
+	return err
+}
+
+// recipeFor says what is to be built for a bottle; nil where no recipe makes its image. It is
+// settled for an image that does whatever the recipe says now: the default one, and that of a
+// kept bottle whose files are as they were.
+func recipeFor(spec backend.Spec) (build *buildOptions, settled bool) {
+	bottle, kept := spec.Manifest.Bottle, spec.Resume
+	build = &buildOptions{
+		runtime: string(spec.Runtime), allowVulnerableRunc: spec.AllowVulnerableRunc,
+		disk: buildDisk, timeout: buildTimeout, registry: npm.DefaultRegistry,
+	}
+	settled = spec.Image != "" || kept != nil && kept.Plan != nil && sameFiles(kept.Plan, spec.Manifest.Files)
+	switch {
+	case bottle.Recipe != nil && (spec.Image == "" || spec.Image == backend.BuiltImage(bottle.Name)):
+		build.bottle = bottle.Name
+		return build, settled
+	case bottle.Recipe == nil && cmp.Or(spec.Image, bottle.Image, containerd.DefaultImage) == containerd.DefaultImage:
+		return build, true
+	default:
+		return nil, false
+	}
+}
+
+// imageOf is what the image is called that is built.
+func imageOf(build *buildOptions) string {
+	if build.bottle == "" {
+		return containerd.DefaultImage
+	}
+	return backend.BuiltImage(build.bottle)
+}
+
+// agreeToBuild shows what is to be built, and has it said yes to.
+func (l *launching) agreeToBuild(ctx context.Context, plan *backend.BuildPlan, command string) error {
+	if !l.app.quiet || !l.options.yes {
+		if err := plan.Print(l.app.err); err != nil {
 			return err
 		}
 	}
-	if o.dryRun {
-		return fmt.Errorf("image %s is not built, and a bottle is planned by its digest: `%s` builds it: %w", plan.Name, strings.TrimSpace("claude-bottle image build "+build.bottle), errdefs.ErrFailedPrecondition)
+	switch {
+	case l.options.dryRun:
+		return fmt.Errorf("image %s is not built, and a bottle is planned by its digest: `%s` builds it: %w", plan.Name, command, errdefs.ErrFailedPrecondition)
+	case l.options.yes:
+		return nil
+	case !l.tty.IsTerminal():
+		return fmt.Errorf("image %s is not built: `%s` builds it, and so does a yes on a terminal, or --yes: %w", plan.Name, command, errdefs.ErrFailedPrecondition)
 	}
-	if !o.yes {
-		yes, err := tty.Confirm(ctx, a.err, "build this image? [y/N] ")
-		if err != nil {
-			return fmt.Errorf("%w (%w)", errDeclined, err)
-		}
-		if !yes {
-			return errDeclined
-		}
+	yes, err := l.tty.Confirm(ctx, l.app.err, "build this image? [y/N] ")
+	if err != nil {
+		return fmt.Errorf("%w (%w)", errDeclined, err)
 	}
-	_, err = a.runBuild(ctx, builder, plan, progress)
-	return err
+	if !yes {
+		return errDeclined
+	}
+	return nil
 }

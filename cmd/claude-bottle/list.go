@@ -89,7 +89,9 @@ func (a *application) printBottles(bottles []backend.Status, output *format) err
 		}
 		size, unsaved := keptColumns(bottle, output.value == "wide")
 		phase := string(bottle.Phase)
-		if bottle.Outcome != nil {
+		if bottle.Outcome.WaitsForCredentials() {
+			phase += " (" + backend.CredentialsMissing + ")"
+		} else if bottle.Outcome != nil {
 			phase += fmt.Sprintf(" (%d)", bottle.Outcome.ExitCode)
 		}
 		row := []string{bottle.Name, bottle.Agent, phase, bottle.Runtime, age(time.Since(bottle.Created)), size, unsaved}

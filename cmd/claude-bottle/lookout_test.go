@@ -149,12 +149,16 @@ func TestABottleThatNeedsAHandGetsIt(t *testing.T) {
 
 func TestConditionsAreReadAsKubectlReadsThem(t *testing.T) {
 	for text, want := range map[string]condition{
-		"condition=ready": conditionReady, "condition=Finished": conditionFinished, "delete": conditionDelete,
+		"condition=ready": conditionReady, "condition=Finished": conditionFinished, "delete": conditionDelete, "condition=credentialsmissing": conditionMissing,
 	} {
 		var c condition
 		if err := c.Set(text); err != nil || c != want {
 			t.Errorf("%s is %s, %v", text, c, err)
 		}
+	}
+	lost := &backend.Status{Phase: backend.PhaseKept, Outcome: &backend.Outcome{Missing: []string{"KEY"}}}
+	if conditionMissing.met(nil) || conditionMissing.met(&backend.Status{}) || !conditionMissing.met(lost) || !conditionFinished.met(lost) {
+		t.Error("who waits for its credentials isn't told from others")
 	}
 	if err := new(condition).Set("condition=Happy"); err == nil {
 		t.Error("an unknown condition was taken")

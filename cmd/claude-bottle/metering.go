@@ -2,44 +2,44 @@ package main
 
 import (
 	"context"
-	"path/filepath"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/claude-bottle/claude-bottle/egress"
+	"github.com/claude-bottle/claude-bottle/remote"
 	"github.com/claude-bottle/claude-bottle/supervise"
-	"github.com/containerd/log"
+	"github.com/containerd/errdefs"
 )
 
 // metering looks at bottles again and again.
 type metering struct {
 	backend backend.Backend
-	meter   backend.Meter
+	measure measure
 	names   []string // of those to look at; none are all
 	looked  bool
-	bottles map[string]*metered // by ID
+	last    map[string]backend.Usage // by ID
 }
 
-// metered is what is known of a bottle from the looks before.
-type metered struct {
-	last backend.Usage
-	tail *egress.Tail // nil where there is nothing to read
+// measure says what the bottles of a list take, by ID.
+type measure func(ctx context.Context, list []backend.Status) (map[string]supervise.Measured, error)
 
-	reached        int
-	sent, received int64
-}
-
-func (m *metering) close() {
-	for _, bottle := range m.bottles {
-		bottle.close()
+// measureOf measures bottles of the backend; where another process does it, it sees them all
+// for itself. The caller calls end.
+func measureOf(opened backend.Backend) (_ measure, end func(), err error) {
+	if far, ok := opened.(*remote.Client); ok {
+		return func(ctx context.Context, _ []backend.Status) (map[string]supervise.Measured, error) {
+			return far.Measure(ctx)
+		}, func() {}, nil
 	}
-}
-
-func (b *metered) close() {
-	if b.tail != nil {
-		b.tail.Close()
+	meter, ok := opened.(backend.Meter)
+	if !ok {
+		return nil, nil, fmt.Errorf("this backend does not say what bottles take: %w", errdefs.ErrNotImplemented)
 	}
+	measurer := supervise.NewMeasurer(meter)
+	return func(ctx context.Context, list []backend.Status) (map[string]supervise.Measured, error) {
+		return measurer.Measure(ctx, list), nil
+	}, measurer.Close, nil
 }
 
 // look returns a row for each bottle that runs. At the first look all that were asked
@@ -49,21 +49,28 @@ func (m *metering) look(ctx context.Context) ([]topRow, error) {
 	if err != nil {
 		return nil, err
 	}
+	list = slices.DeleteFunc(list, func(status backend.Status) bool {
+		return !runs(status) || len(m.names) > 0 && !slices.Contains(m.names, status.Name)
+	})
+	measured, err := m.measure(ctx, list)
+	if err != nil {
+		return nil, err
+	}
 	rows := []topRow{}
-	there := map[string]bool{}
+	last := map[string]backend.Usage{}
 	for _, status := range list {
-		if status.Phase == backend.PhaseKept || status.Phase == backend.PhaseDead || len(m.names) > 0 && !slices.Contains(m.names, status.Name) {
-			continue
+		seen := measured[status.ID]
+		row := topRow{
+			Name: status.Name, ID: status.ID, Runtime: status.Runtime, UptimeSeconds: time.Since(status.Created).Seconds(),
+			Reached: seen.Reached, SentBytes: seen.SentBytes, ReceivedBytes: seen.ReceivedBytes,
 		}
-		there[status.ID] = true
-		rows = append(rows, m.row(ctx, status))
-	}
-	for id, bottle := range m.bottles {
-		if !there[id] {
-			bottle.close()
-			delete(m.bottles, id)
+		if seen.Usage != nil {
+			row.topUsed = between(m.last[status.ID], *seen.Usage)
+			last[status.ID] = *seen.Usage
 		}
+		rows = append(rows, row)
 	}
+	m.last = last
 	if !m.looked {
 		m.looked = true
 		return rows, missing(m.names, rows)
@@ -71,46 +78,7 @@ func (m *metering) look(ctx context.Context) ([]topRow, error) {
 	return rows, nil
 }
 
-// row never fails: what can't be seen is left out.
-func (m *metering) row(ctx context.Context, status backend.Status) topRow {
-	row := topRow{Name: status.Name, ID: status.ID, Runtime: status.Runtime, UptimeSeconds: time.Since(status.Created).Seconds()}
-	id, err := backend.ParseID(status.ID)
-	if err != nil {
-		return row
-	}
-	known := m.bottles[status.ID]
-	if known == nil {
-		known = &metered{}
-		if known.tail, err = supervise.TailEgressLog(filepath.Dir(status.Workspace)); err != nil {
-			log.G(ctx).WithError(err).Debug("read audit log")
-		}
-		m.bottles[status.ID] = known
-	}
-	if usage, err := m.meter.Usage(ctx, id); err == nil {
-		row.topUsed = between(known.last, usage)
-		known.last = usage
-	} else {
-		log.G(ctx).WithError(err).Debug("meter bottle")
-	}
-	known.read()
-	row.Reached, row.SentBytes, row.ReceivedBytes = known.reached, known.sent, known.received
-	return row
-}
-
-// read counts what has been logged since.
-func (b *metered) read() {
-	if b.tail == nil {
-		return
-	}
-	for {
-		event, err := b.tail.Next()
-		if err != nil {
-			return // there is no more yet
-		}
-		if event.Allowed && (event.Kind == egress.KindDial || event.Kind == egress.KindRequest) {
-			b.reached++
-			b.sent += event.Sent
-			b.received += event.Received
-		}
-	}
+// runs says that a bottle takes something of the host.
+func runs(status backend.Status) bool {
+	return status.Phase != backend.PhaseKept && status.Phase != backend.PhaseDead
 }

@@ -36,7 +36,8 @@ func (a *application) usersSocket() string {
 // offered are the verbs that work through a controller. All others need root.
 func offered() []string {
 	return []string{
-		"start", "resume", "list", "get", "describe", "attach", "logs", "exec", "port-forward", "stop", "wait", "cp", "rm", "delete",
+		"start", "resume", "restart", "run", "apply -f", "diff -f", "list", "get", "describe", "top",
+		"attach", "logs", "exec", "port-forward", "stop", "wait", "cp", "rm", "delete",
 		"fetch", "merge", "diff", "apply", "fork", "gc",
 		"egress allow", "egress deny", "egress pending", "egress approve", "egress test",
 	}
@@ -49,7 +50,7 @@ func (a *application) openRemote(ctx context.Context, socket string, progress ba
 		return nil, fmt.Errorf("`%s` needs root: it is not offered through %s: %w", a.verb, socket, errdefs.ErrPermissionDenied)
 	}
 	// Only who can't write in a bottle's directories needs no look at where they are.
-	if os.Geteuid() == 0 && slices.Contains([]string{"fetch", "merge", "apply"}, a.verb) {
+	if os.Geteuid() == 0 && slices.Contains([]string{"fetch", "merge", "apply", "run"}, a.verb) {
 		return nil, fmt.Errorf("`%s` of root is not done through %s: unset %s, and name the bottles by --namespace: %w", a.verb, socket, socketVariable, errdefs.ErrFailedPrecondition)
 	}
 	return remote.Dial(ctx, socket, progress)

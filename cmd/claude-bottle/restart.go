@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/remote"
 	"github.com/claude-bottle/claude-bottle/supervise"
-	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
@@ -58,18 +57,12 @@ func (a *application) restart(ctx context.Context, name string, o restartOptions
 	if err := supervise.Harden(); err != nil { // secrets are read here, as in start
 		return err
 	}
-	tty, err := terminal.Open(a.in, a.out)
-	if err != nil {
-		return fmt.Errorf("open terminal: %w", err)
-	}
-	progress := newProgress(a.err, a.quiet, time.Now())
-	defer progress.finish()
-	opened, err := a.openBackend(ctx, progress)
+	l, err := a.newLaunching(ctx, o.startOptions, time.Now())
 	if err != nil {
 		return err
 	}
-	defer func() { _ = opened.Close() }()
-	keeper, err := keeperOf(opened)
+	defer l.close()
+	keeper, err := keeperOf(l.opened)
 	if err != nil {
 		return err
 	}
@@ -81,16 +74,17 @@ func (a *application) restart(ctx context.Context, name string, o restartOptions
 	if err != nil {
 		return err
 	}
-	shown, err := keeper.Prepare(ctx, spec)
+	shown, err := l.plan(ctx, spec)
 	if err != nil {
 		return err
 	}
+	defer func() { _ = shown.Workspace.Close() }()
 	if o.dryRun {
 		return printPlan(a.out, shown, o.output)
 	}
-	o.yes = o.yes || shown.Resume.Known && len(shown.Resume.Changes) == 0
-	o.question = "restart this agent? [y/N] "
-	secrets, err := a.preflight(ctx, o.startOptions, options, spec, shown, tty)
+	l.options.yes = o.yes || shown.Resume.Known && len(shown.Resume.Changes) == 0
+	l.options.question = "restart this agent? [y/N] "
+	secrets, err := l.agree(ctx, options, spec, shown)
 	if err != nil {
 		return err
 	}
@@ -98,10 +92,10 @@ func (a *application) restart(ctx context.Context, name string, o restartOptions
 		return err
 	}
 	spec.Restart = false
-	if err := a.launchAgain(ctx, keeper, spec, shown, secrets); err != nil {
+	if err := l.again(ctx, spec, shown, secrets); err != nil {
 		return fmt.Errorf("start %s again: it is kept as %s: %w", found.ID.Name, found.ID.Handle(), err)
 	}
-	return nil
+	return a.sayDetached(shown)
 }
 
 // restartable finds a bottle that runs on its own, or has ended. One that its client
@@ -131,10 +125,15 @@ func (a *application) restartSpec(found *backend.Work, o startOptions) (backend.
 	if len(o.claudeArgs) == 0 {
 		spec.ClaudeArgs = found.Plan.ClaudeArguments(spec.Manifest.Agent.Model)
 	}
-	if slices.Equal(found.Plan.Files, spec.Manifest.Files) {
+	if sameFiles(found.Plan, spec.Manifest.Files) {
 		spec.Image = found.Plan.Image.Reference // also where a flag has named it
 	}
 	return spec, options, nil
+}
+
+// sameFiles says that a plan was made of just these files.
+func sameFiles(plan *backend.Plan, files []backend.ManifestFile) bool {
+	return slices.Equal(plan.Files, files) || slices.Equal(plan.Files, remote.FilesOf(files))
 }
 
 // endFor ends what runs, and returns what is kept of it.
@@ -150,22 +149,14 @@ func (a *application) endFor(ctx context.Context, keeper openedKeeper, found *ba
 	return keeper.Find(ctx, found.ID.Handle())
 }
 
-// launchAgain launches what was shown, of what is kept now.
-func (a *application) launchAgain(ctx context.Context, keeper openedKeeper, spec backend.Spec, shown *backend.Plan, secrets backend.Secrets) error {
-	plan, err := keeper.Prepare(ctx, spec)
+// again launches what was shown, of what is kept now.
+func (l *launching) again(ctx context.Context, spec backend.Spec, shown *backend.Plan, secrets backend.Secrets) error {
+	plan, err := l.prepare(ctx, spec)
 	if err != nil {
 		return err
 	}
 	if changes := backend.PlanChanges(shown, plan); len(changes) > 0 {
 		return fmt.Errorf("it is not what was shown any more: %s: %w", changes[0], errdefs.ErrFailedPrecondition)
 	}
-	bottle, err := keeper.Launch(ctx, plan, secrets)
-	if err != nil {
-		return err
-	}
-	if err := a.begin(ctx, bottle, plan); err != nil {
-		return errors.Join(err, bottle.Close(ctx))
-	}
-	a.haveController(ctx, keeper)
-	return nil
+	return l.detached(ctx, plan, secrets)
 }

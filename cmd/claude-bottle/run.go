@@ -35,12 +35,14 @@ input). What follows -- goes to each claude.
 
 The plan is shown once, for all, and secrets are read once. Each bottle gets the working
 directory as it is when it starts. The bottles are called PREFIX-1 to PREFIX-K; the
-numbers go on where bottles, or work in the repository, have them already.
+numbers go on where bottles, or work in the repository, have them already; one that another
+run is quicker to have is left to it.
 
 What is done goes to standard error with what each claude has said, one line after its
 name; a table, or with -o json all of it, to standard output. A bottle that ended with 0
 and whose work is home is removed; one that failed, or that holds work that is nowhere
-else, is kept, and it is said as what.
+else, is kept, and it is said as what. Through a controller's socket work stays in kept
+bottles, and cp brings it home.
 
 Ctrl-C halts all bottles, keeps their work and says where. A second one doesn't wait for
 them: they end by themselves. Without this program (a hang-up, kill -9) they work on as

@@ -184,7 +184,7 @@ func (f *fanOut) summary() string {
 	if n > 1 {
 		names += " to " + f.results[n-1].Name
 	}
-	row("bottles", "%d: %s; %d at a time, with up to %s of memory together%s", n, names, at, backend.Bytes(f.plan.Limits.MemoryBytes*int64(at)), availableMemory())
+	row("bottles", "%d: %s; %d at a time, with up to %s of memory together%s", n, names, at, backend.Bytes(f.first.Limits.MemoryBytes*int64(at)), availableMemory())
 	for i, result := range f.results {
 		switch {
 		case i > 0 && f.options.each == "":
@@ -194,8 +194,8 @@ func (f *fanOut) summary() string {
 			row("task", "%s", backend.Printable(result.Task))
 		}
 	}
-	if tree := f.plan.Workspace; tree != nil && tree.GitDir != "" {
-		row("home", "work comes to %s as refs/bottle/NAME/...", backend.Printable(tree.Path))
+	if f.home() != "" {
+		row("home", "work comes to %s as refs/bottle/NAME/...", backend.Printable(f.home()))
 	} else {
 		row("home", "work stays in the kept bottles: there is no repository to fetch it into")
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/supervise"
-	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
@@ -150,29 +149,19 @@ type specify func(context.Context, closingBackend) (backend.Spec, manifest.Optio
 func (a *application) session(ctx context.Context, o startOptions, began time.Time, specify specify) (err error) {
 	ctx, signals := takeSignals(ctx)
 	defer signals.release()
-	tty, err := terminal.Open(a.in, a.out)
+	l, err := a.newLaunching(ctx, o, began)
 	if err != nil {
-		return fmt.Errorf("open terminal: %w", err)
+		return err
 	}
-	progress := newProgress(a.err, a.quiet, began)
+	defer l.close()
 	if o.timings {
-		defer func() { err = errors.Join(err, progress.printTimings(a.err, o.output)) }()
+		defer func() { err = errors.Join(err, l.progress.printTimings(a.err, o.output)) }()
 	}
-	opened, err := a.openBackend(ctx, progress)
+	spec, options, err := specify(ctx, l.opened)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = opened.Close() }()
-	spec, options, err := specify(ctx, opened)
-	if err != nil {
-		return err
-	}
-	if err := a.haveImage(ctx, opened, spec, o, tty, progress); err != nil {
-		return a.afterSignal(ctx, err)
-	}
-	planned := progress.Step("prepare")
-	plan, err := opened.Prepare(ctx, spec)
-	planned(err)
+	plan, err := l.plan(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -180,40 +169,47 @@ func (a *application) session(ctx context.Context, o startOptions, began time.Ti
 	if o.dryRun {
 		return printPlan(a.out, plan, o.output)
 	}
-	secrets, err := a.preflight(ctx, o, options, spec, plan, tty)
+	secrets, err := l.agree(ctx, options, spec, plan)
 	if err != nil {
 		return err
 	}
-	bottle, err := opened.Launch(ctx, plan, secrets)
-	progress.finish()
-	if err != nil {
-		return a.afterSignal(ctx, err)
+	if o.detach {
+		if err := l.detached(ctx, plan, secrets); err != nil {
+			return err
+		}
+		return a.sayDetached(plan)
 	}
-	detached := false
+	return l.attached(ctx, plan, secrets, signals)
+}
+
+// attached is all from the yes on for a bottle that ends with its client, unless that
+// leaves it.
+func (l *launching) attached(ctx context.Context, plan *backend.Plan, secrets backend.Secrets, signals *signals) (err error) {
+	a := l.app
+	bottle, err := l.launch(ctx, plan, secrets)
+	if err != nil {
+		return err
+	}
+	left := false
 	defer func() {
-		if detached {
-			a.haveController(ctx, opened)
+		if left {
+			a.haveController(ctx, l.opened)
 			return
 		}
 		err = errors.Join(err, a.end(ctx, bottle, plan))
 	}()
-	if o.detach {
-		err = a.begin(ctx, bottle, plan)
-		detached = err == nil
-		return err
-	}
-	err = a.attach(ctx, bottle, plan, o, tty, signals, progress)
-	if leaves(err, tty) {
-		detached, err = a.leave(ctx, bottle, plan, err)
+	err = l.attach(ctx, bottle, plan, signals)
+	if leaves(err, l.tty) {
+		left, err = a.leave(ctx, bottle, plan, err)
 	}
 	return err
 }
 
 // attach runs claude on the terminal and returns its exit code as an error.
-func (a *application) attach(ctx context.Context, bottle backend.Bottle, plan *backend.Plan, o startOptions, tty *terminal.Terminal, signals *signals, progress *progress) error {
-	screen := screen{tty: tty, given: tty.IsTerminal(), raw: plan.RawTerminal, signals: signals, detachKeys: o.detachKeys}
-	return a.onScreen(ctx, screen, func(ctx context.Context, session backend.Terminal) (int, error) {
-		ran := progress.Step("claude")
+func (l *launching) attach(ctx context.Context, bottle backend.Bottle, plan *backend.Plan, signals *signals) error {
+	screen := screen{tty: l.tty, given: l.tty.IsTerminal(), raw: plan.RawTerminal, signals: signals, detachKeys: l.options.detachKeys}
+	return l.app.onScreen(ctx, screen, func(ctx context.Context, session backend.Terminal) (int, error) {
+		ran := l.progress.Step("claude")
 		code, err := bottle.ExecClaude(ctx, plan.Command, session)
 		ran(err)
 		return code, err

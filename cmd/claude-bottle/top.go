@@ -80,12 +80,12 @@ func (a *application) top(ctx context.Context, o topOptions) error {
 		return err
 	}
 	defer func() { _ = opened.Close() }()
-	meter, ok := opened.(backend.Meter)
-	if !ok {
-		return fmt.Errorf("this backend does not say what bottles take: %w", errdefs.ErrNotImplemented)
+	measure, end, err := measureOf(opened)
+	if err != nil {
+		return err
 	}
-	looks := &metering{backend: opened, meter: meter, names: o.names, bottles: map[string]*metered{}}
-	defer looks.close()
+	defer end()
+	looks := &metering{backend: opened, measure: measure, names: o.names}
 	if _, err := looks.look(ctx); err != nil {
 		return err
 	}

@@ -34,12 +34,14 @@ type waited struct {
 func (a *application) waitCommand() *cobra.Command {
 	o := waitOptions{condition: conditionFinished}
 	command := &cobra.Command{
-		Use:   "wait NAME... [--for=condition=Ready|Finished|delete] [--timeout 30s]",
+		Use:   "wait NAME... [--for=CONDITION] [--timeout 30s]",
 		Short: "Wait until bottles are ready, have ended, or are gone",
 		Long: `Wait for a condition of bottles, as kubectl wait does:
 
   condition=Ready      the bottle runs
   condition=Finished   its claude has ended for good: the bottle is kept, or gone
+  condition=CredentialsMissing
+                       it was lost with secrets that only resume brings again
   delete               nothing is left of it, also no kept work
 
 What is waited for is the life of the bottle that NAME stands for at the beginning, and
@@ -60,7 +62,7 @@ not another one that has its name later. The exit code is 1 when the time is ove
 		},
 	}
 	flags := command.Flags()
-	flags.Var(&o.condition, "for", "what is waited for: condition=Ready, condition=Finished or delete")
+	flags.Var(&o.condition, "for", "what is waited for: condition=Ready, condition=Finished, condition=CredentialsMissing or delete")
 	flags.DurationVar(&o.timeout, "timeout", 30*time.Second, "give up after this time; 0 looks once, less than 0 waits for ever")
 	o.output = addFormat(command, "text", "exit-code", "json", "yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
@@ -166,6 +168,7 @@ type condition string
 const (
 	conditionReady    condition = "condition=Ready"
 	conditionFinished condition = "condition=Finished"
+	conditionMissing  condition = "condition=CredentialsMissing"
 	conditionDelete   condition = "delete"
 )
 
@@ -177,6 +180,8 @@ func (c condition) met(status *backend.Status) bool {
 		return ready(status)
 	case conditionDelete:
 		return gone(status)
+	case conditionMissing:
+		return status != nil && status.Outcome.WaitsForCredentials()
 	default:
 		return finished(status)
 	}
@@ -190,11 +195,11 @@ func (*condition) Type() string { return "condition" }
 
 // Set implements pflag.Value.
 func (c *condition) Set(text string) error {
-	for _, known := range []condition{conditionReady, conditionFinished, conditionDelete} {
+	for _, known := range []condition{conditionReady, conditionFinished, conditionMissing, conditionDelete} {
 		if strings.EqualFold(text, string(known)) {
 			*c = known
 			return nil
 		}
 	}
-	return fmt.Errorf("unknown condition %q, known are: %s, %s, %s", text, conditionReady, conditionFinished, conditionDelete)
+	return fmt.Errorf("unknown condition %q, known are: %s, %s, %s, %s", text, conditionReady, conditionFinished, conditionMissing, conditionDelete)
 }

@@ -143,7 +143,7 @@ func TestF15_ARebootEndsABottleWhateverWasDeclared(t *testing.T) {
 			now := list(t, u)
 			return len(now) == 1 && now[0].Phase == string(backend.PhaseKept)
 		})
-		if kept := list(t, u)[0]; kept.Outcome == nil || kept.Outcome.Reason != backend.ReasonLost || kept.Declaration == nil {
+		if kept := list(t, u)[0]; kept.Outcome == nil || kept.Outcome.Reason != backend.ReasonLost || kept.Declaration == nil || strings.Join(kept.Outcome.Missing, " ") != "ANTHROPIC_API_KEY WISH" {
 			t.Errorf("it is %+v", kept)
 		}
 		u.Run("resume", "tester", "--yes", "--detach").Want(t, 125) // its secrets are nowhere

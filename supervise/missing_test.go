@@ -1,0 +1,47 @@
+package supervise
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/claude-bottle/claude-bottle/backend"
+)
+
+// TestWhatIsMissingIsNamedByWhereItCameFrom: what can be read again is not missing, and what
+// came from a client is, whatever lies at its path here.
+func TestWhatIsMissingIsNamedByWhereItCameFrom(t *testing.T) {
+	home := t.TempDir()
+	for _, name := range []string{"token", "key"} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte("a-secret-of-some-length"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("FORGE", "a-secret-of-some-length")
+	plan := &backend.Plan{
+		Anthropic: backend.PlanAnthropic{Credential: backend.CredentialAPIKey},
+		Env: []backend.EnvVariable{
+			{Name: "LITERAL", Origin: backend.EnvLiteral}, {Name: "INSIDE", Origin: backend.EnvForwarded, From: "OUTSIDE"}, {Name: "ASKED", Origin: backend.EnvAsked, Prompt: "say it"},
+		},
+		Routes: []backend.PlanRoute{
+			{Name: "environment", Source: "env:FORGE"}, {Name: "file", Source: "file:~/token"}, {Name: "gone", Source: "file:~/nothing"},
+			{Name: "program", Source: "command:/bin/cat"}, {Name: "no-program", Source: "command:/nowhere/cat"},
+		},
+		SSH: []backend.PlanSSH{
+			{Host: "here", From: filepath.Join(home, "key")}, {Host: "short", From: "~/key"}, {Host: "locked", From: "~/key", Locked: true},
+			{Host: "of-client"}, {Host: "lost", From: "~/nothing"},
+		},
+	}
+	got := Missing(plan, home)
+	want := []string{
+		"ANTHROPIC_API_KEY", "OUTSIDE", "ASKED", "the secret of environment", "the secret of gone", "the secret of no-program",
+		"the SSH key for locked", "the SSH key for of-client", "the SSH key for lost",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("missing are %q", got)
+	}
+	if left := Missing(&backend.Plan{}, ""); len(left) != 0 {
+		t.Errorf("of no secret %q is missing", left)
+	}
+}
