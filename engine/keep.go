@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
@@ -47,7 +48,7 @@ type keeper struct {
 
 // Keep is the keeper: it starts the daemon, or takes over one that has lost its keeper,
 // starts it again when it dies in use, and ends it once nobody has used it for so long; 0
-// is for ever. It returns when the daemon has ended, and ends it when ctx ends. One that
+// is for ever. One that is taken over keeps the idle time that it was started with. It returns when the daemon has ended, and ends it when ctx ends. One that
 // has nothing to do, since there is another keeper, is an Unavailable error.
 func (e *Engine) Keep(ctx context.Context, idle time.Duration) error {
 	if err := e.prepare(); err != nil {
@@ -58,6 +59,7 @@ func (e *Engine) Keep(ctx context.Context, idle time.Duration) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
+	before := readNote(lock)
 	if err := writeNote(lock, idle); err != nil {
 		return err
 	}
@@ -66,8 +68,14 @@ func (e *Engine) Keep(ctx context.Context, idle time.Duration) error {
 	if err := k.takeOver(ctx); err != nil {
 		return err
 	}
-	if k.daemon == nil {
+	switch {
+	case k.daemon == nil:
 		if err := k.start(ctx); err != nil {
+			return err
+		}
+	case before != nil: // it was started with an idle time, and keeps it
+		k.idle = before.Idle
+		if err := writeNote(lock, k.idle); err != nil {
 			return err
 		}
 	}
@@ -80,6 +88,16 @@ func (e *Engine) lockAsKeeper(ctx context.Context) (*os.File, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the engine has a keeper: %w", errdefs.ErrUnavailable))
 	defer cancel()
 	return takeLock(ctx, e.keeperLock(), unix.LOCK_EX)
+}
+
+// readNote is what the last keeper has written; nil when there was none, or none that
+// came so far.
+func readNote(lock *os.File) *note {
+	var noted note
+	if json.NewDecoder(io.NewSectionReader(lock, 0, 4<<10)).Decode(&noted) != nil || noted.PID < 1 {
+		return nil
+	}
+	return &noted
 }
 
 func writeNote(lock *os.File, idle time.Duration) error {
