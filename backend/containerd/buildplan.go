@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -37,8 +36,7 @@ func (b *Backend) PlanBuild(ctx context.Context, spec backend.BuildSpec) (*backe
 	if len(spec.Steps) == 0 {
 		return nil, fmt.Errorf("the recipe of %s has no step: name %s as the image itself: %w", backend.Printable(spec.Name), backend.Printable(spec.From), errdefs.ErrInvalidArgument)
 	}
-	// Each step's supervisor has it of this process.
-	if _, err := supervise.ReachWarnings(nil, os.LookupEnv); err != nil {
+	if err := checkProxy(); err != nil {
 		return nil, err
 	}
 	base, err := b.client.ResolveImage(ctx, spec.From)

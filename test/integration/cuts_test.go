@@ -170,4 +170,3 @@ func (w *hangsUp) Write(data []byte) (int, error) {
 	}
 	return n, err
 }
-
