@@ -48,8 +48,9 @@ type keeper struct {
 
 // Keep is the keeper: it starts the daemon, or takes over one that has lost its keeper,
 // starts it again when it dies in use, and ends it once nobody has used it for so long; 0
-// is for ever. One that is taken over keeps the idle time that it was started with. It returns when the daemon has ended, and ends it when ctx ends. One that
-// has nothing to do, since there is another keeper, is an Unavailable error.
+// is for ever. One that is taken over keeps the time that it was started with. It returns
+// when the daemon has ended, and ends it when ctx ends. One that has nothing to do, since
+// there is another keeper, is an Unavailable error.
 func (e *Engine) Keep(ctx context.Context, idle time.Duration) error {
 	if err := e.prepare(); err != nil {
 		return err
@@ -59,23 +60,20 @@ func (e *Engine) Keep(ctx context.Context, idle time.Duration) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
-	before := readNote(lock)
-	if err := writeNote(lock, idle); err != nil {
+	k := &keeper{engine: e, idle: idle, used: time.Now(), pause: firstPause}
+	if before := readNote(lock); before != nil {
+		k.idle = before.Idle // that of the daemon, if there still is one
+	}
+	if err := writeNote(lock, k.idle); err != nil {
 		return err
 	}
-	k := &keeper{engine: e, idle: idle, used: time.Now(), pause: firstPause}
 	defer func() { k.daemon.close() }()
 	if err := k.takeOver(ctx); err != nil {
 		return err
 	}
-	switch {
-	case k.daemon == nil:
-		if err := k.start(ctx); err != nil {
-			return err
-		}
-	case before != nil: // it was started with an idle time, and keeps it
-		k.idle = before.Idle
-		if err := writeNote(lock, k.idle); err != nil {
+	if k.daemon == nil {
+		k.idle = idle
+		if err := errors.Join(writeNote(lock, idle), k.start(ctx)); err != nil {
 			return err
 		}
 	}
