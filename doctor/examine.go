@@ -30,8 +30,9 @@ type Options struct {
 	Image string
 	// Quick leaves out sandboxes and claude.
 	Quick bool
-	// Told hears of checks as they come; nil hears nothing.
-	Told func([]Check)
+	// Told hears of checks as they come, Looking of what is looked at now; nil hears nothing.
+	Told    func([]Check)
+	Looking func(what string)
 }
 
 // examination is one that is under way.
@@ -55,18 +56,27 @@ func Examine(ctx context.Context, options Options) Report {
 	if options.Told == nil {
 		options.Told = func([]Check) {}
 	}
+	if options.Looking == nil {
+		options.Looking = func(string) {}
+	}
 	e := &examination{options: options, report: Report{Version: options.Version, Time: time.Now().UTC().Truncate(time.Second), Quick: options.Quick, Checks: []Check{}}}
 	e.host, e.hostErr = manifest.LoadHost(options.Manifests)
 	e.require = e.host.RequireRuntime
+	options.Looking("looking at this host")
 	e.add(together(ctx, slices.Concat(e.hostLooks(), e.userLooks())))
+	options.Looking("asking containerd")
 	e.connect(ctx)
 	if e.opened == nil {
 		e.add(withoutDaemon())
 		return e.report
 	}
 	defer func() { _ = e.opened.Close() }()
+	if !options.Quick {
+		options.Looking("starting a sandbox on each runtime")
+	}
 	e.add(together(ctx, slices.Concat(e.daemonLooks(), e.bottleLooks())))
 	if !options.Quick {
+		options.Looking("asking a claude in a bottle on each runtime, for some seconds")
 		e.add(together(ctx, e.claudeLooks()))
 	}
 	return e.report

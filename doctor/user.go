@@ -2,11 +2,11 @@ package doctor
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/pattern"
 )
 
 var (
@@ -25,10 +25,10 @@ type Terminal struct {
 }
 
 // plainName is what is shown of a variable that anything can be in.
-var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,40}$`)
+var plainName = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,40}$`)
 
 func plainly(value string) string {
-	if plainName.MatchString(value) {
+	if plainName().MatchString(value) {
 		return value
 	}
 	return "not a name"
@@ -116,7 +116,7 @@ func judgeFiles(entries []manifest.Entry, err error) Check {
 	}
 }
 
-var lineOf = regexp.MustCompile(`^:\d+`)
+var lineOf = pattern.Lazy(`^:\d+`)
 
 // where is the file of an entry, and the line of its mistake where that is known.
 func where(entry manifest.Entry) string {
@@ -124,7 +124,7 @@ func where(entry manifest.Entry) string {
 	if !found {
 		return entry.Path
 	}
-	return entry.Path + lineOf.FindString(after)
+	return entry.Path + lineOf().FindString(after)
 }
 
 func judgeHostFile(host backend.HostFile, err error) Check {

@@ -5,11 +5,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/containerd/errdefs"
 	"golang.org/x/net/http/httpguts"
 )
@@ -18,7 +18,7 @@ import (
 // token alone.
 const gitUser = "x-access-token"
 
-var routeName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+var routeName = pattern.Lazy(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // ParseRoutes resolves what a bottle file says about credentials. A mistake is
 // an InvalidArgument error that names the entry.
@@ -26,7 +26,7 @@ func ParseRoutes(entries []backend.CredentialEntry) ([]backend.PlanRoute, error)
 	routes := make([]backend.PlanRoute, 0, len(entries))
 	owner := map[string]string{} // of a URL that git inside takes a route for
 	for i, entry := range entries {
-		if !routeName.MatchString(entry.Name) {
+		if !routeName().MatchString(entry.Name) {
 			return nil, fmt.Errorf("credentials: entry %d: name %q: give a to z, 0 to 9 and hyphens: %w", i+1, entry.Name, errdefs.ErrInvalidArgument)
 		}
 		route, err := parseRoute(entry.WithDefaults())

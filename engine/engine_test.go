@@ -100,7 +100,7 @@ func TestAnEngineThatNobodyUsesEndsByItself(t *testing.T) {
 
 func TestF3_AnEngineOutlivesItsKeeperAndIsTakenOver(t *testing.T) {
 	p := newPlace(t)
-	p.starts(0)
+	p.starts(time.Hour)
 	before := p.status()
 	if err := syscall.Kill(before.Keeper, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -109,7 +109,8 @@ func TestF3_AnEngineOutlivesItsKeeperAndIsTakenOver(t *testing.T) {
 	if p.starts(0) {
 		t.Error("it says that it has started what was running")
 	}
-	if after := p.status(); after.PID != before.PID || after.Keeper == 0 || after.Keeper == before.Keeper {
+	after := p.eventually("it has the idle time that it was started with", func(s Status) bool { return s.Idle == "1h0m0s" })
+	if after.PID != before.PID || after.Keeper == 0 || after.Keeper == before.Keeper {
 		t.Errorf("%+v was taken over as %+v", before, after)
 	}
 	// Without a keeper it is stopped, too.

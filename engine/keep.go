@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
@@ -47,8 +48,9 @@ type keeper struct {
 
 // Keep is the keeper: it starts the daemon, or takes over one that has lost its keeper,
 // starts it again when it dies in use, and ends it once nobody has used it for so long; 0
-// is for ever. It returns when the daemon has ended, and ends it when ctx ends. One that
-// has nothing to do, since there is another keeper, is an Unavailable error.
+// is for ever. One that is taken over keeps the time that it was started with. It returns
+// when the daemon has ended, and ends it when ctx ends. One that has nothing to do, since
+// there is another keeper, is an Unavailable error.
 func (e *Engine) Keep(ctx context.Context, idle time.Duration) error {
 	if err := e.prepare(); err != nil {
 		return err
@@ -58,16 +60,20 @@ func (e *Engine) Keep(ctx context.Context, idle time.Duration) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
-	if err := writeNote(lock, idle); err != nil {
+	k := &keeper{engine: e, idle: idle, used: time.Now(), pause: firstPause}
+	if before := readNote(lock); before != nil {
+		k.idle = before.Idle // that of the daemon, if there still is one
+	}
+	if err := writeNote(lock, k.idle); err != nil {
 		return err
 	}
-	k := &keeper{engine: e, idle: idle, used: time.Now(), pause: firstPause}
 	defer func() { k.daemon.close() }()
 	if err := k.takeOver(ctx); err != nil {
 		return err
 	}
 	if k.daemon == nil {
-		if err := k.start(ctx); err != nil {
+		k.idle = idle
+		if err := errors.Join(writeNote(lock, idle), k.start(ctx)); err != nil {
 			return err
 		}
 	}
@@ -80,6 +86,16 @@ func (e *Engine) lockAsKeeper(ctx context.Context) (*os.File, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the engine has a keeper: %w", errdefs.ErrUnavailable))
 	defer cancel()
 	return takeLock(ctx, e.keeperLock(), unix.LOCK_EX)
+}
+
+// readNote is what the last keeper has written; nil when there was none, or none that
+// came so far.
+func readNote(lock *os.File) *note {
+	var noted note
+	if json.NewDecoder(io.NewSectionReader(lock, 0, 4<<10)).Decode(&noted) != nil || noted.PID < 1 {
+		return nil
+	}
+	return &noted
 }
 
 func writeNote(lock *os.File, idle time.Duration) error {

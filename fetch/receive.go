@@ -11,7 +11,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/hostgit"
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/containerd/errdefs"
 )
 
@@ -106,7 +106,7 @@ func (q *quarantine) take(ctx context.Context, pack *bufio.Reader, most int64, p
 	// The end of the pack is the end of the session, which says how git ended. A
 	// little more may have been swallowed; git passes on what it has read of it.
 	switch _, err := pack.ReadByte(); {
-	case err == nil || !packName.Match(said):
+	case err == nil || !packName().Match(said):
 		return fmt.Errorf("%w: it goes on after its pack", errListing)
 	case !errors.Is(err, io.EOF):
 		return err
@@ -123,7 +123,7 @@ type packReader struct {
 }
 
 // packName is what git says of a pack that it took, and of nothing else.
-var packName = regexp.MustCompile(`^pack\t[0-9a-f]+\n$`)
+var packName = pattern.Lazy(`^pack\t[0-9a-f]+\n$`)
 
 // silentBytes come before there is anything to show.
 const silentBytes = 4 << 20

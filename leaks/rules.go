@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/pelletier/go-toml/v2"
 )
 
@@ -69,7 +70,7 @@ func (d *Detector) readRules() error {
 			rule.words = append(rule.words, number(&words, strings.ToLower(keyword)))
 		}
 		rule.pattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(rule.Regex) })
-		rule.lines = manyLines.MatchString(rule.Regex)
+		rule.lines = manyLines().MatchString(rule.Regex)
 		if rule.Path != "" {
 			rule.path = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(rule.Path) })
 		}
@@ -83,7 +84,7 @@ func (d *Detector) readRules() error {
 }
 
 // manyLines are the patterns of rules for what has many lines.
-var manyLines = regexp.MustCompile(`\[\\s\\S|\[\\r\\n\]|\(\?s`)
+var manyLines = pattern.Lazy(`\[\\s\\S|\[\\r\\n\]|\(\?s`)
 
 func (a *allowlist) prepare() {
 	a.patterns = compileAll(a.Regexes)

@@ -9,20 +9,20 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/pattern"
 )
 
 // maxTips bounds what is read of tips, in bytes: a million names.
 const maxTips = 64 << 20
 
-var objectName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
+var objectName = pattern.Lazy(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 // IsObjectName says that a text is git's name of an object, in full.
-func IsObjectName(text string) bool { return objectName.MatchString(text) }
+func IsObjectName(text string) bool { return objectName().MatchString(text) }
 
 // Tips are the names of objects that the host has, as far as they were noted.
 func Tips(work *backend.Work) (map[string]bool, error) {

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/claude-bottle/claude-bottle/spelling"
 	"github.com/containerd/errdefs"
 	"go.yaml.in/yaml/v3"
@@ -57,11 +57,11 @@ func decodeNode(path string, root *yaml.Node, into any) error {
 	return nil
 }
 
-var yamlLine = regexp.MustCompile(`line (\d+): (.*)`)
+var yamlLine = pattern.Lazy(`line (\d+): (.*)`)
 
 // yamlError brings the library's message into the form file:line: text.
 func yamlError(path string, err error) error {
-	if match := yamlLine.FindStringSubmatch(err.Error()); match != nil {
+	if match := yamlLine().FindStringSubmatch(err.Error()); match != nil {
 		return fmt.Errorf("%s:%s: %s: %w", path, match[1], backend.Printable(match[2]), errdefs.ErrInvalidArgument)
 	}
 	return fmt.Errorf("%s: %s: %w", path, backend.Printable(err.Error()), errdefs.ErrInvalidArgument)

@@ -167,6 +167,27 @@ type Bounds struct {
 	// Strict ends the link of a far end that opens more: what it sends on a stream that is
 	// only closed would still take room.
 	Strict bool
+	// Enter counts a stream together with those of other links; nil counts none. One that
+	// it does not let in counts as one too many here.
+	Enter func() (leave func(), ok bool)
+}
+
+// enter takes a place for a stream, unless there is none.
+func (b Bounds) enter(slots chan struct{}) (leave func(), ok bool) {
+	select {
+	case slots <- struct{}{}:
+	default:
+		return nil, false
+	}
+	if b.Enter == nil {
+		return func() { <-slots }, true
+	}
+	others, ok := b.Enter()
+	if !ok {
+		<-slots
+		return nil, false
+	}
+	return func() { others(); <-slots }, true
 }
 
 var errStreams = errors.New("more streams than may be open at a time")
@@ -189,9 +210,8 @@ func (c *Conn) Serve(ctx context.Context, bounds Bounds, handle Handler) error {
 			}
 			return fmt.Errorf("accept stream: %w", err)
 		}
-		select {
-		case slots <- struct{}{}:
-		default:
+		leave, ok := bounds.enter(slots)
+		if !ok {
 			if bounds.Strict {
 				return errStreams
 			}
@@ -199,7 +219,7 @@ func (c *Conn) Serve(ctx context.Context, bounds Bounds, handle Handler) error {
 			continue
 		}
 		group.Go(func() {
-			defer func() { <-slots }()
+			defer leave()
 			_ = accepted.SetDeadline(time.Now().Add(requestWait))
 			serveStream(ctx, Stream{accepted}, bounds.Request, handle)
 		})

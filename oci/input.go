@@ -3,10 +3,10 @@ package oci
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/containerd/errdefs"
 )
 
@@ -96,8 +96,8 @@ const (
 )
 
 var (
-	hostname     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+	hostname     = pattern.Lazy(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	variableName = pattern.Lazy(`^[A-Za-z_][A-Za-z0-9_]*=`)
 )
 
 // validate refuses what no spec can be made of.
@@ -107,7 +107,7 @@ func (in Input) validate() error {
 		wrong string
 	}{
 		{in.Runtime == GVisor || in.Runtime == Runc, fmt.Sprintf("runtime %q is unknown", in.Runtime)},
-		{hostname.MatchString(in.Hostname), fmt.Sprintf("hostname %q is not a host name", in.Hostname)},
+		{hostname().MatchString(in.Hostname), fmt.Sprintf("hostname %q is not a host name", in.Hostname)},
 		{len(in.Args) > 0, "no command"},
 		{clean(in.Cwd) && (in.Cwd != "/" || in.Builds) && !strings.HasPrefix(in.Cwd, "/proc"), fmt.Sprintf("working directory %q", in.Cwd)},
 		{!in.Builds || in.UserNamespace != nil || in.Runtime == GVisor, "an image is built under gVisor or in a user namespace only"},
@@ -132,7 +132,7 @@ func (in Input) builderID(id uint32) bool { return in.Builds && id == 0 }
 
 func (in Input) validateLists() error {
 	for _, variable := range in.Env {
-		if !variableName.MatchString(variable) || strings.ContainsRune(variable, 0) {
+		if !variableName().MatchString(variable) || strings.ContainsRune(variable, 0) {
 			return fmt.Errorf("environment entry %q: %w", variable, errdefs.ErrInvalidArgument)
 		}
 	}

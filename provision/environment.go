@@ -3,11 +3,11 @@ package provision
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/containerd/errdefs"
 )
 
@@ -15,9 +15,9 @@ import (
 const AnthropicURL = "http://anthropic.bottle"
 
 var (
-	variable  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	terminal  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$`)
-	forwarded = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
+	variable  = pattern.Lazy(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	terminal  = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$`)
+	forwarded = pattern.Lazy(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
 )
 
 // Environment lists claude's variables: ours, and those of the bottle file. A
@@ -33,7 +33,7 @@ func Environment(spec backend.Spec, credential backend.CredentialKind) ([]backen
 		list[name] = backend.NewEnv(name, backend.EnvBuiltIn, value)
 	}
 	for name, text := range spec.Manifest.Bottle.Env {
-		if !variable.MatchString(name) {
+		if !variable().MatchString(name) {
 			return nil, fmt.Errorf("bottle %s: env: %q is not the name of a variable: %w", spec.Manifest.Bottle.Name, name, errdefs.ErrInvalidArgument)
 		}
 		if reserved(name) {
@@ -61,7 +61,7 @@ func TerminalEnvironment(spec backend.Spec) []backend.EnvVariable {
 		if value == "" && name == "TERM" {
 			value = "xterm-256color"
 		}
-		if terminal.MatchString(value) {
+		if terminal().MatchString(value) {
 			list = append(list, backend.NewEnv(name, backend.EnvBuiltIn, value))
 		}
 	}
@@ -74,7 +74,7 @@ func parseValue(name, text string) (backend.EnvVariable, error) {
 	if strings.ContainsRune(text, 0) {
 		return backend.EnvVariable{}, fmt.Errorf("env: the value of %s holds a zero byte: %w", name, errdefs.ErrInvalidArgument)
 	}
-	if match := forwarded.FindStringSubmatch(text); match != nil {
+	if match := forwarded().FindStringSubmatch(text); match != nil {
 		return backend.EnvVariable{Name: name, Origin: backend.EnvForwarded, From: match[1]}, nil
 	}
 	switch {

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/hostgit"
+	"github.com/claude-bottle/claude-bottle/pattern"
 )
 
 // maxGitFile bounds the small files of a repository that are read here.
@@ -18,7 +18,7 @@ const maxGitFile = 4 << 20
 
 // keptKeys are the settings that say what a repository is and where it comes
 // from. All others can run programs, read files or hold credentials.
-var keptKeys = regexp.MustCompile(`(?i)^(core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|symlinks|autocrlf|eol|sparsecheckout|sparsecheckoutcone)|index\.sparse|extensions\.(objectformat|refstorage|worktreeconfig|partialclone)|remote\..+\.(url|pushurl|fetch|promisor|partialclonefilter)|branch\..+\.(remote|pushremote|merge|rebase)|submodule\..+\.(url|active)|user\.(name|email)|pull\.(rebase|ff)|init\.defaultbranch)$`)
+var keptKeys = pattern.Lazy(`(?i)^(core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|symlinks|autocrlf|eol|sparsecheckout|sparsecheckoutcone)|index\.sparse|extensions\.(objectformat|refstorage|worktreeconfig|partialclone)|remote\..+\.(url|pushurl|fetch|promisor|partialclonefilter)|branch\..+\.(remote|pushremote|merge|rebase)|submodule\..+\.(url|active)|user\.(name|email)|pull\.(rebase|ff)|init\.defaultbranch)$`)
 
 // gitConfig writes a repository's configuration anew.
 type gitConfig struct {
@@ -50,7 +50,7 @@ func (c gitConfig) scrub(ctx context.Context, root *os.Root, name string) ([]byt
 			}
 		case key == "core.bare" && c.bare != "":
 			writeSetting(&out, key, c.bare)
-		case keptKeys.MatchString(key):
+		case keptKeys().MatchString(key):
 			writeSetting(&out, key, value)
 		}
 	}
@@ -116,26 +116,26 @@ func quoteConfig(text string) string {
 }
 
 var (
-	scheme = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]*)://`)
+	scheme = pattern.Lazy(`^([a-zA-Z][a-zA-Z0-9+.-]*)://`)
 	// passwordInHost is for what git would take for a host of SSH.
-	passwordInHost = regexp.MustCompile(`^([^/:@]+):[^/@]+@`)
+	passwordInHost = pattern.Lazy(`^([^/:@]+):[^/@]+@`)
 
-	helper       = regexp.MustCompile(`^[a-zA-Z0-9+.-]+::`)
-	addressInSay = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/?#'"<>]*@`)
-	queryInSay   = regexp.MustCompile(`((?i:https?)://[^\s?#'"<>]*)[?#][^\s'"<>]*`)
+	helper       = pattern.Lazy(`^[a-zA-Z0-9+.-]+::`)
+	addressInSay = pattern.Lazy(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/?#'"<>]*@`)
+	queryInSay   = pattern.Lazy(`((?i:https?)://[^\s?#'"<>]*)[?#][^\s'"<>]*`)
 )
 
 // withoutCredentials drops the user part of a URL, but for ssh, where it is a
 // user name and keys are what counts, and what follows the path of an HTTP URL.
 // The address of a helper that is a command can't be cleaned.
 func withoutCredentials(address string) (string, bool) {
-	if prefix := helper.FindString(address); prefix != "" {
+	if prefix := helper().FindString(address); prefix != "" {
 		clean, ok := withoutCredentials(address[len(prefix):])
 		return prefix + clean, ok && !strings.EqualFold(prefix, "ext::") && !strings.EqualFold(prefix, "fd::")
 	}
-	match := scheme.FindStringSubmatch(address)
+	match := scheme().FindStringSubmatch(address)
 	if match == nil {
-		return passwordInHost.ReplaceAllString(address, "$1@"), true
+		return passwordInHost().ReplaceAllString(address, "$1@"), true
 	}
 	protocol := strings.ToLower(match[1])
 	rest := address[len(match[0]):]
@@ -161,7 +161,7 @@ func withoutCredentials(address string) (string, bool) {
 
 // cleanText takes credentials out of the URLs of a text, such as a reflog.
 func cleanText(text []byte) []byte {
-	return queryInSay.ReplaceAll(addressInSay.ReplaceAll(text, []byte("$1")), []byte("$1"))
+	return queryInSay().ReplaceAll(addressInSay().ReplaceAll(text, []byte("$1")), []byte("$1"))
 }
 
 // isConfig says that a path below a git directory is a configuration. A branch
@@ -179,5 +179,5 @@ func mayQuoteAddresses(below string) bool {
 		_, rest, _ = strings.Cut(rest, "/")
 		first, _, _ = strings.Cut(rest, "/")
 	}
-	return first == "logs" || pseudoRef.MatchString(first)
+	return first == "logs" || pseudoRef().MatchString(first)
 }

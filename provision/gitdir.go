@@ -4,11 +4,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 
 	"github.com/claude-bottle/claude-bottle/archive"
+	"github.com/claude-bottle/claude-bottle/pattern"
 )
 
 // gitDirectories knows which directories of one tree are git's own, and what of
@@ -102,11 +102,11 @@ func parent(name string) string {
 }
 
 var (
-	pseudoRef = regexp.MustCompile(`^[A-Z][A-Z_]*$`)
+	pseudoRef = pattern.Lazy(`^[A-Z][A-Z_]*$`)
 	// gitFiles are what git keeps directly in its directory and what is needed
 	// to go on working. Other programs keep credentials there, too.
-	gitFiles = regexp.MustCompile(`^(config|config\.worktree|description|index|sharedindex\.[0-9a-f]+|packed-refs|shallow|logs|refs|reftable|rr-cache|rebase-merge|rebase-apply|sequencer|modules)$`)
-	infoFile = regexp.MustCompile(`^(exclude|attributes|sparse-checkout|refs|grafts)$`)
+	gitFiles = pattern.Lazy(`^(config|config\.worktree|description|index|sharedindex\.[0-9a-f]+|packed-refs|shallow|logs|refs|reftable|rr-cache|rebase-merge|rebase-apply|sequencer|modules)$`)
+	infoFile = pattern.Lazy(`^(exclude|attributes|sparse-checkout|refs|grafts)$`)
 )
 
 const (
@@ -141,7 +141,7 @@ func (g *gitDirectories) leaveOut(dir, below string, isDir bool) string {
 	case first == "worktrees":
 		return g.leaveOutWorktree(dir, parts[1:], isDir)
 	case first == "info":
-		if len(parts) == 2 && !infoFile.MatchString(base) {
+		if len(parts) == 2 && !infoFile().MatchString(base) {
 			return reasonForeign
 		}
 	case first == "lfs", first == "annex":
@@ -154,7 +154,7 @@ func (g *gitDirectories) leaveOut(dir, below string, isDir bool) string {
 		if len(parts) > 1 {
 			return reasonForeign // addresses, as they were kept before there were settings
 		}
-	case !pseudoRef.MatchString(first) && !gitFiles.MatchString(first):
+	case !pseudoRef().MatchString(first) && !gitFiles().MatchString(first):
 		return reasonForeign
 	case first == "modules" && !isDir:
 		return reasonForeign // of a repository it would be a git directory's own
@@ -286,6 +286,6 @@ func ownedByWorktree(below string) bool {
 		kind, _, _ := strings.Cut(rest, "/")
 		return kind == "bisect" || kind == "worktree" || kind == "rewritten"
 	default:
-		return pseudoRef.MatchString(first) || strings.HasPrefix(first, "sharedindex.")
+		return pseudoRef().MatchString(first) || strings.HasPrefix(first, "sharedindex.")
 	}
 }

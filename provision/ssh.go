@@ -6,12 +6,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/containerd/errdefs"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
@@ -31,7 +31,7 @@ const keyDirectory = "keys/"
 
 // word is what may stand in an ssh configuration without quotes: no space, no
 // option, no pattern.
-var word = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$`)
+var word = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$`)
 
 // sshThings are the entries of the bottle file with their keys, and what goes in
 // for them: the configuration that goes with all, and each key that is copied as
@@ -73,13 +73,13 @@ func sshThings(spec backend.Spec) ([]backend.PlanSSH, []backend.Input, error) {
 }
 
 func checkSSHEntry(entry backend.SSHEntry) error {
-	if !word.MatchString(entry.Host) {
+	if !word().MatchString(entry.Host) {
 		return fmt.Errorf("host %q is not a host name: %w", entry.Host, errdefs.ErrInvalidArgument)
 	}
-	if entry.Hostname != "" && !word.MatchString(entry.Hostname) {
+	if entry.Hostname != "" && !word().MatchString(entry.Hostname) {
 		return fmt.Errorf("hostname %q is not a host name: %w", entry.Hostname, errdefs.ErrInvalidArgument)
 	}
-	if entry.User != "" && !word.MatchString(entry.User) {
+	if entry.User != "" && !word().MatchString(entry.User) {
 		return fmt.Errorf("user %q is not a user name: %w", entry.User, errdefs.ErrInvalidArgument)
 	}
 	if entry.KnownHostKey == "" && !entry.Copy {

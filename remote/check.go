@@ -3,12 +3,12 @@ package remote
 import (
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/ledger"
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/claude-bottle/claude-bottle/resources"
 	"github.com/containerd/errdefs"
@@ -33,8 +33,8 @@ func DecodeWish(body []byte) (Wish, error) {
 }
 
 var (
-	modelName = regexp.MustCompile(`^[A-Za-z0-9][!-~]{0,255}$`)
-	hexDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	modelName = pattern.Lazy(`^[A-Za-z0-9][!-~]{0,255}$`)
+	hexDigest = pattern.Lazy(`^[0-9a-f]{64}$`)
 )
 
 func refuse(format string, args ...any) error {
@@ -62,13 +62,13 @@ func (w *Wish) checkNames() error {
 			return err
 		}
 	}
-	if w.Files != "" && !hexDigest.MatchString(w.Files) {
+	if w.Files != "" && !hexDigest().MatchString(w.Files) {
 		return refuse("the hash of the manifest files is none")
 	}
 	if w.Restart && w.Resume == "" {
 		return refuse("there is nothing to restart")
 	}
-	if w.Model != "" && !modelName.MatchString(w.Model) {
+	if w.Model != "" && !modelName().MatchString(w.Model) {
 		return refuse("model %q is no model's name", w.Model)
 	}
 	for _, text := range []string{w.Image, w.Bottle.Image} {
@@ -140,7 +140,7 @@ func (w *Wish) checkInputs() error {
 			return refuse("%s: it arrives as bytes, not by its path", backend.Printable(input.Name))
 		case !slices.Contains(kinds, input.Kind) || input.Place.Path() == "" || input.Files < 0 || input.Bytes < 0:
 			return refuse("%s is nothing that goes in", backend.Printable(input.Name))
-		case input.SHA256 != "" && !hexDigest.MatchString(input.SHA256), input.PromptPath != "" && input.PromptPath != provision.PromptPath:
+		case input.SHA256 != "" && !hexDigest().MatchString(input.SHA256), input.PromptPath != "" && input.PromptPath != provision.PromptPath:
 			return refuse("%s is not described as a client does", backend.Printable(input.Name))
 		case len(input.Name) > maxWord || len(input.Note) > maxWord:
 			return refuse("the name of what goes in is longer than %d bytes", maxWord)

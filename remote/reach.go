@@ -44,7 +44,7 @@ func (c *connection) reach(ctx context.Context, body json.RawMessage, stream nec
 		return nil //nolint:nilerr // it was accepted
 	}
 	defer func() { _ = link.Close() }()
-	_ = link.Serve(ctx, neck.Bounds{Streams: maxRelayed, Request: maxBody, Strict: true}, func(ctx context.Context, request neck.Request, stream neck.Stream) {
+	_ = link.Serve(ctx, neck.Bounds{Streams: maxRelayed, Request: maxBody, Strict: true, Enter: c.user.stream}, func(ctx context.Context, request neck.Request, stream neck.Stream) {
 		relay(ctx, client, request, stream)
 	})
 	return nil

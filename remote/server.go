@@ -55,6 +55,8 @@ const (
 	maxConnections     = 256
 	maxUserConnections = 16
 	maxReached         = 16 // bottles that a user reaches at a time
+	// What a stream may hold is a request and what was sent beyond it, 1.25 MiB.
+	maxUserStreams = 128
 )
 
 // Server serves users. Its methods may be called from several goroutines.
@@ -79,6 +81,7 @@ type user struct {
 	mu          sync.Mutex
 	connections int
 	reached     int
+	streams     int // of all connections, and of links to bottles
 	launching   map[string]backend.Limits
 }
 
@@ -148,7 +151,7 @@ func (s *Server) serve(ctx context.Context, conn *net.UnixConn) error {
 	defer func() { _ = link.Close() }()
 	c := &connection{user: u, held: map[string]*held{}}
 	defer c.end(ctx)
-	if err := link.Serve(ctx, neck.Bounds{Streams: maxStreams, Request: maxBody, Strict: true}, c.handle); err != nil {
+	if err := link.Serve(ctx, neck.Bounds{Streams: maxStreams, Request: maxBody, Strict: true, Enter: u.stream}, c.handle); err != nil {
 		log.G(ctx).WithError(err).WithField("uid", uid).Debug("user leaves")
 	}
 	return nil
@@ -174,6 +177,22 @@ func (s *Server) enter(uid uint32) (_ *user, leave func(), err error) {
 		s.connections--
 		u.connections--
 	}, nil
+}
+
+// stream counts one more stream of a user. Who opens too many loses the link on which that
+// was, as with too many on one.
+func (u *user) stream() (leave func(), ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.streams >= maxUserStreams {
+		return nil, false
+	}
+	u.streams++
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.streams--
+	}, true
 }
 
 // open opens the user's backend, once.

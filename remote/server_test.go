@@ -24,6 +24,8 @@ type fakeBackend struct {
 	mu       sync.Mutex
 	closed   []string
 	detached []string
+	// Who looks for the bottle "slow" has arrived, and waits.
+	arrived, hold chan struct{}
 }
 
 func (b *fakeBackend) ListActive(context.Context) ([]backend.Status, error) {
@@ -33,6 +35,10 @@ func (b *fakeBackend) ListActive(context.Context) ([]backend.Status, error) {
 func (b *fakeBackend) Find(_ context.Context, name string) (*backend.Work, error) {
 	if name == "panic" {
 		panic("as asked")
+	}
+	if name == "slow" {
+		b.arrived <- struct{}{}
+		<-b.hold
 	}
 	if name != "lamp" {
 		return nil, errdefs.ErrNotFound
@@ -167,6 +173,41 @@ func TestTheServerAnswersWhatItKnowsAndNothingOfTheHosts(t *testing.T) {
 		if err := ask(t.Context(), link, row.kind, row.body, &answer); !row.is(err) {
 			t.Errorf("%s %+v: %v", row.kind, row.body, err)
 		}
+	}
+}
+
+// TestAUserHoldsSoMuchOfTheControllerAndNoMore: not by many connections either; what is
+// there goes on, and who is one too many loses that link.
+func TestAUserHoldsSoMuchOfTheControllerAndNoMore(t *testing.T) {
+	fake := &fakeBackend{arrived: make(chan struct{}), hold: make(chan struct{})}
+	path, _ := serveFake(t, fake, nil)
+	last := greeted(t, path)
+	answers := make(chan error, maxUserStreams)
+	for range maxUserStreams / maxStreams {
+		link := greeted(t, path)
+		for range maxStreams {
+			go func() {
+				var work backend.Work
+				answers <- ask(t.Context(), link, kindFind, named{Name: "slow"}, &work)
+			}()
+		}
+	}
+	for range maxUserStreams {
+		<-fake.arrived
+	}
+	var list []backend.Status
+	if err := ask(t.Context(), last, kindList, listing{}, &list); err == nil {
+		t.Errorf("with %d streams open one more was answered", maxUserStreams)
+	}
+	<-last.Done()
+	close(fake.hold)
+	for range maxUserStreams {
+		if err := <-answers; !errdefs.IsNotFound(err) {
+			t.Errorf("one that was there has %v", err)
+		}
+	}
+	if err := ask(t.Context(), greeted(t, path), kindList, listing{}, &list); err != nil {
+		t.Errorf("with all of them gone: %v", err)
 	}
 }
 

@@ -10,12 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/api/v1alpha1"
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/containerd/errdefs"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -224,7 +224,7 @@ func Given(object []byte) (*v1alpha1.Bottle, error) {
 }
 
 // vastNumber is a number whose arithmetic would take for ever: that of quantities is exact.
-var vastNumber = regexp.MustCompile(`^\s*[+-]?[0-9.]*[eE][+-]?[0-9]{3,}\s*$|^\s*[+-]?[0-9.]{64,}`)
+var vastNumber = pattern.Lazy(`^\s*[+-]?[0-9.]*[eE][+-]?[0-9]{3,}\s*$|^\s*[+-]?[0-9.]{64,}`)
 
 // countable refuses what is not one value of JSON, and such a number in it, as a text or not.
 func countable(object []byte) error {
@@ -241,7 +241,7 @@ func countable(object []byte) error {
 		case err != nil:
 			return fmt.Errorf("read the resource: %w: %w", err, errdefs.ErrInvalidArgument)
 		}
-		if text := fmt.Sprint(token); vastNumber.MatchString(text) {
+		if text := fmt.Sprint(token); vastNumber().MatchString(text) {
 			return fmt.Errorf("the resource holds a number that can't be: %s: %w", backend.Printable(text[:min(len(text), 40)]), errdefs.ErrInvalidArgument)
 		}
 	}

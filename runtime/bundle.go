@@ -8,8 +8,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
+
+	"github.com/claude-bottle/claude-bottle/pattern"
 )
 
 // shimFiles are what a shim of that name has left and the daemon has not
@@ -69,7 +70,7 @@ func (c *Client) bundleMounts(name string) ([]string, error) {
 // defaultState is containerd's own default.
 const defaultState = "/run/containerd"
 
-var stateLine = regexp.MustCompile(`(?m)^\s*state\s*=\s*["']([^"']+)["']`)
+var stateLine = pattern.Lazy(`(?m)^\s*state\s*=\s*["']([^"']+)["']`)
 
 // stateDirectory is where the daemon keeps its bundles: what its command line
 // says, else its configuration file, else the default.
@@ -90,7 +91,7 @@ func (c *Client) stateDirectory() string {
 		config = "/etc/containerd/config.toml"
 	}
 	if text, err := os.ReadFile(config); err == nil { //nolint:gosec // the file that the daemon reads
-		if match := stateLine.FindSubmatch(text); match != nil {
+		if match := stateLine().FindSubmatch(text); match != nil {
 			return filepath.Clean(string(match[1]))
 		}
 	}

@@ -22,7 +22,7 @@ func (c *Client) ExportImage(ctx context.Context, reference string, w io.Writer)
 		return err
 	}
 	// What is removed meanwhile stays until the archive is whole.
-	ctx, held, err := c.lease(ctx, "export")
+	ctx, held, err := c.lease(ctx, exporting, moveLease)
 	if err != nil {
 		return err
 	}

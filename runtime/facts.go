@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/claude-bottle/claude-bottle/image/bundle"
 	"github.com/containerd/containerd/v2/client"
@@ -130,10 +129,4 @@ func (c *Client) measure(ctx context.Context, layer ocispec.Descriptor, bounds b
 	const chunk = 1 << 20                 // each read is a call to the daemon
 	size, _, err := bundle.Measure(bufio.NewReaderSize(content.NewReader(reader), chunk), bounds, io.Discard)
 	return size, err
-}
-
-// diskFull says that the daemon, or this process, has found no room. The daemon has no
-// kind for it.
-func diskFull(err error) bool {
-	return err != nil && strings.Contains(err.Error(), "no space left on device")
 }

@@ -2,9 +2,9 @@ package runtime
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/containerd/errdefs"
 )
 
@@ -19,12 +19,12 @@ var runcFloor = map[[2]int]int{
 
 var newestFloor = [2]int{1, 4}
 
-var runcVersionLine = regexp.MustCompile(`(?m)^runc version v?(\d+)\.(\d+)\.(\d+)([-+~]\S*)?`)
+var runcVersionLine = pattern.Lazy(`(?m)^runc version v?(\d+)\.(\d+)\.(\d+)([-+~]\S*)?`)
 
 // runcVersion reads the version that runc prints. One below the floor is a
 // FailedPrecondition error; the version is returned with it.
 func runcVersion(output string) (string, error) {
-	match := runcVersionLine.FindStringSubmatch(output)
+	match := runcVersionLine().FindStringSubmatch(output)
 	if match == nil {
 		return "unknown", fmt.Errorf("runc does not say its version: %w", errdefs.ErrFailedPrecondition)
 	}

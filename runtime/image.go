@@ -170,7 +170,7 @@ func (c *Client) ensure(ctx context.Context, image Image, how fetching) (_ Image
 		return image, nil
 	}
 	what := "image " + image.Digest
-	ctx, held, err := c.lease(ctx, what)
+	ctx, held, err := c.lease(ctx, what, pullLease)
 	if err != nil {
 		return Image{}, err
 	}
@@ -184,7 +184,11 @@ func (c *Client) ensure(ctx context.Context, image Image, how fetching) (_ Image
 		case how.goesOn && goesOn(err):
 			err = fmt.Errorf("%w: what has come stays for a day: pull it again to go on, or drop it by `claude-bottle image prune`", err)
 		default:
-			err = errors.Join(err, held.release(ctx, true))
+			var dropErr error
+			if !goesOn(err) { // nor does what was cut before help anybody
+				_, dropErr = c.dropCut(ctx, what)
+			}
+			err = c.NoRoom(ctx, errors.Join(err, dropErr, held.release(ctx, true)))
 		}
 	}()
 	if image.lender != "" {

@@ -199,7 +199,8 @@ func (c *Client) RemoveImage(ctx context.Context, reference string, mayGo func(b
 	if err := mayGo(backend.Image{Name: image.Name, Digest: removal.Digest}); err != nil {
 		return removal, err
 	}
-	if _, err := c.dropCut(ctx, "image "+removal.Digest); err != nil {
+	// An import or export that was killed may hold it, too.
+	if _, err := c.dropCut(ctx, "image "+removal.Digest, importing, exporting); err != nil {
 		return removal, err
 	}
 	removal.Freed, err = c.freed(ctx, func() error {

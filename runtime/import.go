@@ -38,17 +38,16 @@ func (c *Client) ImportImage(ctx context.Context, wish backend.ImageImport, need
 			return nil, err
 		}
 	}
-	ctx, held, err := c.lease(ctx, "import")
+	// Before the room is needed: nothing of an import can be gone on with.
+	if _, dropErr := c.dropCut(ctx, importing); dropErr != nil { // they end by their own time
+		log.G(ctx).WithError(dropErr).Debug("drop what was cut of imports")
+	}
+	ctx, held, err := c.lease(ctx, importing, moveLease)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
-		if err == nil {
-			if _, dropErr := c.dropCut(ctx, "import"); dropErr != nil { // they end by their own time
-				log.G(ctx).WithError(dropErr).Debug("drop what was cut of imports")
-			}
-		}
-		err = errors.Join(err, held.release(ctx, err != nil))
+		err = c.NoRoom(ctx, errors.Join(err, held.release(ctx, err != nil)))
 	}()
 	ctx, cancel := c.boundedBy(ctx, importBound)
 	defer cancel()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +20,18 @@ const (
 	labelHolder   = backend.LabelPrefix + "holder"   // the process that it is under way in
 )
 
-// leaseTime is how long what was cut waits for a next time to go on with it.
-const leaseTime = 24 * time.Hour
+// How long a lease is. What was cut of a pull waits for a next time to go on with it;
+// nobody goes on with an import or an export.
+const (
+	pullLease = 24 * time.Hour
+	moveLease = importBound + 10*time.Minute
+)
+
+// What is under way, where it is not one image.
+const (
+	importing = "import"
+	exporting = "export"
+)
 
 // held is a lease that keeps what is pulled and unpacked from the garbage collector.
 type held struct {
@@ -30,14 +41,14 @@ type held struct {
 
 // lease makes one, and ties what is done by the returned context to it. The client
 // makes leases of its own where there is none, and leaves them when ctx ends.
-func (c *Client) lease(ctx context.Context, what string) (context.Context, *held, error) {
+func (c *Client) lease(ctx context.Context, what string, lasts time.Duration) (context.Context, *held, error) {
 	holder, err := thisProcess()
 	if err != nil {
 		return nil, nil, err
 	}
 	bounded, cancel := c.bounded(context.WithoutCancel(ctx))
 	defer cancel()
-	made, err := c.client.LeasesService().Create(bounded, leases.WithRandomID(), leases.WithExpiration(leaseTime),
+	made, err := c.client.LeasesService().Create(bounded, leases.WithRandomID(), leases.WithExpiration(lasts),
 		leases.WithLabel(labelTransfer, what), leases.WithLabel(labelHolder, holder))
 	if err != nil {
 		return nil, nil, c.failed(bounded, "lease the image", err)
@@ -60,9 +71,9 @@ func (h *held) release(ctx context.Context, failed bool) error {
 	return nil
 }
 
-// cut are the leases of transfers whose process is no more. One of a process that
-// can't be seen from here ends by its own time.
-func (c *Client) cut(ctx context.Context, what string) ([]leases.Lease, error) {
+// cut are the leases of transfers whose process is no more, all or just those of what is
+// named. One of a process that can't be seen from here ends by its own time.
+func (c *Client) cut(ctx context.Context, what ...string) ([]leases.Lease, error) {
 	filter := `labels."` + labelHolder + `"`
 	list, err := c.client.LeasesService().List(ctx, filter)
 	if err != nil {
@@ -70,19 +81,19 @@ func (c *Client) cut(ctx context.Context, what string) ([]leases.Lease, error) {
 	}
 	var found []leases.Lease
 	for _, lease := range list {
-		if (what == "" || lease.Labels[labelTransfer] == what) && gone(lease.Labels[labelHolder]) {
+		if (len(what) == 0 || slices.Contains(what, lease.Labels[labelTransfer])) && gone(lease.Labels[labelHolder]) {
 			found = append(found, lease)
 		}
 	}
 	return found, nil
 }
 
-// dropCut ends the leases of transfers that were cut, all or those of one image, and
-// says how many.
-func (c *Client) dropCut(ctx context.Context, what string) (int, error) {
+// dropCut ends the leases of transfers that were cut, all or just those of what is named,
+// and says how many.
+func (c *Client) dropCut(ctx context.Context, what ...string) (int, error) {
 	ctx, cancel := c.boundedBy(context.WithoutCancel(ctx), releaseBound)
 	defer cancel()
-	list, err := c.cut(ctx, what)
+	list, err := c.cut(ctx, what...)
 	for i, lease := range list {
 		var options []leases.DeleteOpt
 		if i == len(list)-1 { // one collection is for all
@@ -156,7 +167,7 @@ func gone(holder string) bool {
 func (c *Client) Transfers(ctx context.Context) (backend.Transfers, error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	list, err := c.cut(ctx, "")
+	list, err := c.cut(ctx)
 	if err != nil {
 		return backend.Transfers{}, err
 	}
@@ -187,7 +198,7 @@ func (c *Client) DropTransfers(ctx context.Context) (backend.Transfers, error) {
 	bounded, cancel := c.boundedBy(ctx, unpackBound) // it deletes files
 	defer cancel()
 	freed, err := c.freed(bounded, func() (err error) {
-		found.Count, err = c.dropCut(ctx, "")
+		found.Count, err = c.dropCut(ctx)
 		return err
 	})
 	found.Bytes += freed

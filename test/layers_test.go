@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"manifest":           {"backend", "spelling"},
 	"neck":               {},
 	"oci":                {"backend"},
+	"pattern":            {},
 	"provision":          {"archive", "backend", "hostgit", "leaks"},
 	"remote":             {"archive", "backend", "change", "fetch", "ledger", "neck", "provision", "resources", "supervise", "work"},
 	"resources":          {"api/v1alpha1", "backend", "manifest"},
@@ -57,6 +58,9 @@ var mayImport = map[string][]string{
 	"terminal":           {"backend"},
 	"work":               {"archive", "backend", "hostgit", "ledger"},
 }
+
+// anyoneMay is what every room may import, as it may the standard library.
+const anyoneMay = "pattern"
 
 // onlyIn says which rooms may import a foreign package, and why nobody else.
 var onlyIn = map[string]struct {
@@ -170,7 +174,7 @@ func TestRoomsImportOnlyTheRoomsBelowThem(t *testing.T) {
 				continue
 			}
 			target := roomOf(inner)
-			if target != s.room && !slices.Contains(allowed, target) && !slices.Contains(allowed, "*") {
+			if target != s.room && target != anyoneMay && !slices.Contains(allowed, target) && !slices.Contains(allowed, "*") {
 				t.Errorf("%s imports %s: %s may import %v", s.path, inner, s.room, allowed)
 			}
 		}
@@ -310,6 +314,31 @@ func TestRoomsKeepToTheSoftCaps(t *testing.T) {
 			}
 			return true
 		})
+	}
+}
+
+// TestNoPatternIsCompiledWhileTheProgramStarts: the program starts for each supervisor and
+// each command, and 27 patterns were a tenth of that.
+func TestNoPatternIsCompiledWhileTheProgramStarts(t *testing.T) {
+	for _, s := range sources(t) {
+		if isTest(s) || s.room == "hack" {
+			continue
+		}
+		for _, declaration := range s.file.Decls {
+			general, ok := declaration.(*ast.GenDecl)
+			if !ok {
+				continue
+			}
+			ast.Inspect(general, func(node ast.Node) bool {
+				if _, inside := node.(*ast.FuncLit); inside {
+					return false
+				}
+				if selector, ok := node.(*ast.SelectorExpr); ok && selector.Sel.Name == "MustCompile" {
+					t.Errorf("%s: compile it at its first use, by pattern.Lazy", s.set.Position(selector.Pos()))
+				}
+				return true
+			})
+		}
 	}
 }
 

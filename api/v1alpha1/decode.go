@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/claude-bottle/claude-bottle/spelling"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
@@ -102,11 +102,11 @@ func decodeStrictly(data []byte, into any) error {
 	return errors.Join(failed...)
 }
 
-var quotedPath = regexp.MustCompile(`^unknown field "(.*)"$`)
+var quotedPath = pattern.Lazy(`^unknown field "(.*)"$`)
 
 // explained adds to the decoder's word which field was meant.
 func explained(err error, of reflect.Type) error {
-	match := quotedPath.FindStringSubmatch(err.Error())
+	match := quotedPath().FindStringSubmatch(err.Error())
 	if match == nil {
 		return err
 	}
@@ -125,11 +125,11 @@ func explained(err error, of reflect.Type) error {
 	return fmt.Errorf("%s: unknown field, known are %s", path, strings.Join(known, ", "))
 }
 
-var index = regexp.MustCompile(`\[\d+\]`)
+var index = pattern.Lazy(`\[\d+\]`)
 
 // fieldsAt are the names of the fields that the struct at path has.
 func fieldsAt(of reflect.Type, path string) []string {
-	for _, name := range strings.Split(index.ReplaceAllString(path, ""), ".") {
+	for _, name := range strings.Split(index().ReplaceAllString(path, ""), ".") {
 		of = elem(of)
 		if name == "" || of.Kind() != reflect.Struct {
 			continue

@@ -131,7 +131,7 @@ func (d *build) step(ctx context.Context, number int, parent runtime.Image) (_ r
 	bottle := l.bottle()
 	audit := openAudit(l.places)
 	defer func() { err = errors.Join(err, audit.keep(d.backend.layout.audit(planned.Key))) }() // what is on its way is logged once it is over
-	err = d.run(ctx, number, l)
+	err = client.IfFull(ctx, d.run(ctx, number, l))
 	d.tellRefused(ctx, number, l)
 	if err != nil {
 		return runtime.Image{}, errors.Join(err, bottle.tearDown(ctx))
@@ -140,7 +140,7 @@ func (d *build) step(ctx context.Context, number int, parent runtime.Image) (_ r
 	if err != nil {
 		return runtime.Image{}, errors.Join(err, bottle.tearDown(ctx))
 	}
-	defer func() { err = errors.Join(err, release()) }()
+	defer func() { err = client.NoRoom(ctx, errors.Join(err, release())) }()
 	frozen := l.id.String() + "-frozen"
 	// Nobody may change what is compared: a link that is swapped would lead the daemon
 	// to files of the host. So the sandbox goes first, and what it wrote stays.

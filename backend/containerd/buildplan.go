@@ -36,6 +36,9 @@ func (b *Backend) PlanBuild(ctx context.Context, spec backend.BuildSpec) (*backe
 	if len(spec.Steps) == 0 {
 		return nil, fmt.Errorf("the recipe of %s has no step: name %s as the image itself: %w", backend.Printable(spec.Name), backend.Printable(spec.From), errdefs.ErrInvalidArgument)
 	}
+	if err := checkProxy(); err != nil {
+		return nil, err
+	}
 	base, err := b.client.ResolveImage(ctx, spec.From)
 	if err != nil {
 		return nil, fmt.Errorf("from: %w", err)

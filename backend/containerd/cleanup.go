@@ -23,7 +23,10 @@ func (b *Backend) PrepareCleanup(ctx context.Context) (*backend.CleanupPlan, err
 			return nil, fmt.Errorf("look at %s: %w", id, err)
 		}
 	}
-	return plan, b.planBuilds(ctx, plan)
+	if err := b.planBuilds(ctx, plan); err != nil {
+		return nil, err
+	}
+	return plan, b.planController(plan)
 }
 
 // planOne adds one bottle to the plan. What it can't make sense of is named and
@@ -102,8 +105,12 @@ func (b *Backend) Cleanup(ctx context.Context, plan *backend.CleanupPlan) error 
 	var failed error
 	done := map[string]bool{}
 	for _, item := range plan.Items {
-		if item.Kind == itemBuild {
+		switch item.Kind {
+		case itemBuild:
 			failed = errors.Join(failed, b.dropBuilds(ctx))
+			continue
+		case itemSocket:
+			failed = errors.Join(failed, b.dropController())
 			continue
 		}
 		if done[item.Bottle] {

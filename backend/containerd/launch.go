@@ -53,6 +53,9 @@ func (b *Backend) launch(ctx context.Context, plan *backend.Plan, secrets backen
 	if err != nil {
 		return nil, err
 	}
+	if err := checkProxy(); err != nil {
+		return nil, err
+	}
 	if detail.image, err = b.client.EnsureImage(ctx, detail.image, b.options.Progress); err != nil {
 		return nil, err
 	}

@@ -6,12 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/containerd/errdefs"
 )
 
@@ -48,7 +48,7 @@ func choosesConversation(arg string) bool {
 }
 
 // sessionName is how claude names the file of a conversation: by its id.
-var sessionName = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.jsonl$`)
+var sessionName = pattern.Lazy(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.jsonl$`)
 
 // conversation is how claude is told to go on with the last one that it has kept; nil
 // when there is none. It is named where that can be done: on a terminal --continue
@@ -72,7 +72,7 @@ func conversation(kept *backend.Work) []string {
 		if err != nil || !info.Mode().IsRegular() || path.Ext(entry.Name()) != ".jsonl" {
 			continue
 		}
-		switch named := sessionName.MatchString(entry.Name()); {
+		switch named := sessionName().MatchString(entry.Name()); {
 		case named && info.ModTime().After(newest):
 			arguments, newest = []string{backend.ResumeFlag, strings.TrimSuffix(entry.Name(), ".jsonl")}, info.ModTime()
 		case arguments == nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -43,6 +44,13 @@ func planReach(spec backend.Spec) (r reach, err error) {
 	warnings, err := supervise.ReachWarnings(r.hosts, spec.Lookup)
 	r.warnings = append(warnings, routeWarnings(r.routes, r.hosts)...)
 	return r, err
+}
+
+// checkProxy refuses a proxy that a supervisor could not use, which has it of this process.
+// A plan of an agent has looked at it; a helper, a step of a build and doctor have none.
+func checkProxy() error {
+	_, err := supervise.ReachWarnings(nil, os.LookupEnv)
+	return err
 }
 
 // routeConfigs are the planned routes with their secrets, for the supervisor.

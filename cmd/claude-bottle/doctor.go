@@ -16,6 +16,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 // doctorOptions are the flags of doctor.
@@ -81,7 +82,13 @@ func (a *application) doctor(ctx context.Context, o doctorOptions) error {
 	}
 	if o.output.value == "text" {
 		paper := checkPaper{out: a.out, colours: a.colours(a.out)}
-		options.Told = func(checks []doctor.Check) { err = errors.Join(err, paper.print(checks)) }
+		passing := passingLine{out: a.err, shown: !a.quiet && term.IsTerminal(int(a.err.Fd()))}
+		options.Looking = passing.show
+		options.Told = func(checks []doctor.Check) {
+			passing.clear()
+			err = errors.Join(err, paper.print(checks))
+		}
+		defer passing.clear()
 	}
 	report := doctor.Examine(ctx, options)
 	report.Mended = mended
@@ -92,6 +99,24 @@ func (a *application) doctor(ctx context.Context, o doctorOptions) error {
 		return err
 	}
 	return a.verdict(report)
+}
+
+// passingLine is a line on a terminal that something else takes the place of.
+type passingLine struct {
+	out   io.Writer
+	shown bool // nothing of it is, elsewhere
+}
+
+func (l passingLine) show(what string) {
+	if l.shown {
+		_, _ = fmt.Fprintf(l.out, "\r\x1b[K%s ...", what)
+	}
+}
+
+func (l passingLine) clear() {
+	if l.shown {
+		_, _ = io.WriteString(l.out, "\r\x1b[K")
+	}
 }
 
 // mend does what does no harm, and says what that was.

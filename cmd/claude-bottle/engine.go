@@ -181,12 +181,37 @@ again. Images and kept bottles stay as they are.`,
 				return err
 			}
 			return a.withEngine(func(bundled *engine.Engine, _ installation) error {
-				return a.interruptible(command, func(ctx context.Context) error { return bundled.Stop(ctx, force) })
+				return a.interruptible(command, func(ctx context.Context) error { return a.stopEngine(ctx, bundled, force) })
 			})
 		},
 	}
 	command.Flags().BoolVar(&force, "force", false, "also while it is in use: bottles live on")
 	return command
+}
+
+// stopEngine ends the engine, and says what that was.
+func (a *application) stopEngine(ctx context.Context, bundled *engine.Engine, force bool) error {
+	before, err := bundled.Status()
+	if err != nil {
+		return err
+	}
+	if err := bundled.Stop(ctx, force); err != nil || a.quiet {
+		return err
+	}
+	_, err = fmt.Fprintln(a.out, stoppedEngine(before))
+	return err
+}
+
+// stoppedEngine says what has ended, by what was there before.
+func stoppedEngine(before engine.Status) string {
+	switch {
+	case before.PID == 0 && before.Keeper == 0:
+		return "the engine does not run: nothing was stopped"
+	case len(before.Tasks) > 0:
+		return fmt.Sprintf("stopped the engine (process %d); what it ran lives on: %s", before.PID, strings.Join(before.Tasks, ", "))
+	default:
+		return fmt.Sprintf("stopped the engine (process %d)", before.PID)
+	}
 }
 
 func (a *application) engineLogsCommand() *cobra.Command {

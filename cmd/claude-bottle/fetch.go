@@ -6,12 +6,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/fetch"
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
@@ -215,7 +215,7 @@ func mergeFrom(fetched *fetch.Fetched, asked string) (string, error) {
 	for _, ref := range fetched.Refs {
 		switch {
 		case ref.Ref != wanted:
-		case plainWord.MatchString(ref.Ref):
+		case plainWord().MatchString(ref.Ref):
 			return ref.Ref, nil
 		default:
 			return ref.New, nil
@@ -228,12 +228,12 @@ func mergeFrom(fetched *fetch.Fetched, asked string) (string, error) {
 }
 
 // plainWord is what a shell takes as it is.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./@+=:,-]+$`)
+var plainWord = pattern.Lazy(`^[A-Za-z0-9_./@+=:,-]+$`)
 
 // gitCommand is a command line that a user can copy.
 func gitCommand(repository string, words ...string) string {
 	place := repository
-	if !plainWord.MatchString(place) {
+	if !plainWord().MatchString(place) {
 		place = "'" + strings.ReplaceAll(place, "'", `'\''`) + "'"
 	}
 	return "git -C " + place + " " + strings.Join(words, " ")

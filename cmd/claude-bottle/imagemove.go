@@ -109,7 +109,8 @@ func checkPlatform(text string) error {
 	return nil
 }
 
-func (a *application) pullImage(ctx context.Context, wish backend.ImagePull) error {
+// fetchImages fetches images under bars, and prints the name and digest of each.
+func (a *application) fetchImages(ctx context.Context, fetch func(openedImages) ([]backend.Image, error)) error {
 	shown := newPartsProgress(a.err, a.quiet)
 	defer shown.finish()
 	opened, err := a.openImages(ctx, shown)
@@ -117,13 +118,24 @@ func (a *application) pullImage(ctx context.Context, wish backend.ImagePull) err
 		return err
 	}
 	defer func() { _ = opened.Close() }()
-	image, err := opened.PullImage(ctx, wish)
+	list, err := fetch(opened)
 	shown.finish()
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(a.out, image.Pinned())
-	return err
+	for _, image := range list {
+		if _, err := fmt.Fprintln(a.out, image.Pinned()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *application) pullImage(ctx context.Context, wish backend.ImagePull) error {
+	return a.fetchImages(ctx, func(store openedImages) ([]backend.Image, error) {
+		image, err := store.PullImage(ctx, wish)
+		return []backend.Image{image}, err
+	})
 }
 
 func (a *application) imageImportCommand() *cobra.Command {
@@ -170,24 +182,13 @@ func (a *application) importImage(ctx context.Context, source string, wish backe
 		return err
 	}
 	defer closeSource()
-	shown := newPartsProgress(a.err, a.quiet)
-	defer shown.finish()
-	opened, err := a.openImages(ctx, shown)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = opened.Close() }()
-	list, err := opened.ImportImage(ctx, wish)
-	shown.finish()
-	if err != nil {
-		return fmt.Errorf("%s: %w", backend.Printable(source), err)
-	}
-	for _, image := range list {
-		if _, err := fmt.Fprintln(a.out, image.Pinned()); err != nil {
-			return err
+	return a.fetchImages(ctx, func(store openedImages) ([]backend.Image, error) {
+		list, err := store.ImportImage(ctx, wish)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", backend.Printable(source), err)
 		}
-	}
-	return nil
+		return list, err
+	})
 }
 
 // openSource opens what is imported.
@@ -250,35 +251,4 @@ with this host's platform alone. The digest stays as it is.`,
 		})
 	}
 	return command
-}
-
-// writeWhole writes a file that is there whole, or as it was before.
-func writeWhole(path string, write func(io.Writer) error) (err error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return writeTo(path, write) // a device, or a pipe with a name
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(file.Name()))
-		}
-	}()
-	if err := errors.Join(write(file), file.Sync(), file.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
-}
-
-func writeTo(path string, write func(io.Writer) error) error {
-	file, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return errors.Join(write(file), file.Close())
 }

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"regexp"
 	"strings"
 
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/containerd/errdefs"
 )
 
@@ -24,7 +24,7 @@ const (
 )
 
 // hexName is what docker calls the directory of a layer in its older archives.
-var hexName = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var hexName = pattern.Lazy(`^[0-9a-f]{64}$`)
 
 // Guess tells by the beginning of a stream what it holds; the stream returned has
 // that beginning, too. An archive of images begins with a file, or with one of the
@@ -60,7 +60,7 @@ func Guess(r io.Reader) (Kind, io.Reader, error) {
 func guessEntry(name string, typeflag byte) Kind {
 	top, _, _ := strings.Cut(name, "/")
 	switch {
-	case top == "blobs" || hexName.MatchString(top):
+	case top == "blobs" || hexName().MatchString(top):
 		return KindImages
 	case typeflag != tar.TypeReg:
 		return KindFiles

@@ -7,12 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/containerd/errdefs"
 )
 
@@ -31,11 +31,11 @@ type Options struct {
 }
 
 var (
-	packageName  = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]+(=[A-Za-z0-9.+:~-]+)?$`)
-	npmName      = regexp.MustCompile(`^(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*@[0-9][A-Za-z0-9.+-]*$`)
-	npmIntegrity = regexp.MustCompile(`^sha512-[A-Za-z0-9+/]{86}==$`)
-	variable     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	binName      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
+	packageName  = pattern.Lazy(`^[a-z0-9][a-z0-9.+-]+(=[A-Za-z0-9.+:~-]+)?$`)
+	npmName      = pattern.Lazy(`^(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*@[0-9][A-Za-z0-9.+-]*$`)
+	npmIntegrity = pattern.Lazy(`^sha512-[A-Za-z0-9+/]{86}==$`)
+	variable     = pattern.Lazy(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	binName      = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
 )
 
 // Check says what of a recipe can't be, as InvalidArgument errors that name the key.
@@ -47,19 +47,19 @@ func Check(recipe backend.Recipe) error {
 		return wrong("from", "name the image that the recipe starts from")
 	}
 	for _, name := range recipe.Packages {
-		if !packageName.MatchString(name) {
+		if !packageName().MatchString(name) {
 			return wrong("packages", "%s is no package's name", backend.Printable(name))
 		}
 	}
 	for _, entry := range recipe.NPM {
-		if !npmName.MatchString(entry.Package) {
+		if !npmName().MatchString(entry.Package) {
 			return wrong("npm", "%s: write name@version, such as typescript@5.9.2", backend.Printable(entry.Package))
 		}
-		if !npmIntegrity.MatchString(entry.Integrity) {
+		if !npmIntegrity().MatchString(entry.Integrity) {
 			return wrong("npm", "%s: integrity must be sha512-..., as `npm view %s dist.integrity` prints it", entry.Package, entry.Package)
 		}
 		for name, path := range entry.Bin {
-			if !binName.MatchString(name) || !below(path) {
+			if !binName().MatchString(name) || !below(path) {
 				return wrong("npm", "%s: bin %s: %s: a program's name and a path below the package are needed", entry.Package, backend.Printable(name), backend.Printable(path))
 			}
 		}
@@ -70,7 +70,7 @@ func Check(recipe backend.Recipe) error {
 		}
 	}
 	for name, value := range recipe.Env {
-		if !variable.MatchString(name) || strings.ContainsRune(value, 0) {
+		if !variable().MatchString(name) || strings.ContainsRune(value, 0) {
 			return wrong("env", "%s is no variable's name", backend.Printable(name))
 		}
 	}

@@ -228,10 +228,11 @@ func TestF7_AnEmptyMachineRunsBottlesOnTheBundledEngine(t *testing.T) {
 	m.kill(after.Keeper, after.PID)
 	bottletest.Eventually(t, "both are gone", func() bool { s := m.status(); return !s.Running && s.Keeper == 0 })
 	alive() // the first command that comes has started it
-	m.run("engine", "stop", "--force").Want(t, 0)
+	bottletest.Contains(t, m.run("engine", "stop", "--force").Want(t, 0).Stdout, "stopped the engine (process ", "lives on: claude-bottle/")
 	bottletest.Contains(t, m.run("--engine-idle", "0", "stop", "lives").Want(t, 0).Stderr, "started the bundled engine")
 	m.run("rm", "lives", "--discard").Want(t, 0)
-	m.run("engine", "stop").Want(t, 0)
+	bottletest.Contains(t, m.run("engine", "stop").Want(t, 0).Stdout, "stopped the engine (process ")
+	bottletest.Contains(t, m.run("engine", "stop").Want(t, 0).Stdout, "nothing was stopped")
 
 	r := m.run("--engine-idle", "500ms", "start", "says", "--yes", "--quiet").Want(t, 0)
 	bottletest.Contains(t, r.Stdout, "PST 2016")
