@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/backend/containerd"
@@ -51,8 +50,6 @@ func (a *application) findRecipe(o buildOptions, spec *backend.BuildSpec) (backe
 	switch {
 	case o.file != "" && o.bottle != "":
 		return backend.Recipe{}, usageError{errors.New("name a bottle, or a file with -f: not both")}
-	case strings.HasPrefix(filepath.Base(o.file), "Dockerfile"):
-		return backend.Recipe{}, usageError{fmt.Errorf("%s: a Dockerfile is not built here: build it with BuildKit (`buildctl build --frontend dockerfile.v0 --local context=. --local dockerfile=. --output type=oci,dest=image.tar`) and import image.tar, or write a recipe", backend.Printable(o.file))}
 	case o.file != "":
 		if o.name == "" {
 			return backend.Recipe{}, usageError{errors.New("--name says what the image of a file is to be called")}
@@ -93,7 +90,7 @@ func defaultRecipe() (backend.Recipe, error) {
 	return manifest.ParseRecipe("the default recipe", recipe.Default())
 }
 
-// haveImage sees to it that the image of a new bottle is there, when a recipe makes it: that
+// haveImage sees to it that the image of a new bottle is there, when it is made here: that
 // of its file, or the default one. What is built is shown and asked for, as what is launched.
 func (a *application) haveImage(ctx context.Context, opened closingBackend, spec backend.Spec, o startOptions, tty *terminal.Terminal, progress *progress) error {
 	builder, ok := opened.(backend.Builder)
@@ -101,6 +98,9 @@ func (a *application) haveImage(ctx context.Context, opened closingBackend, spec
 		return nil
 	}
 	bottle := spec.Manifest.Bottle
+	if bottle.Dockerfile != nil {
+		return a.haveDockerfile(ctx, opened, bottle, o, tty, progress)
+	}
 	build := buildOptions{
 		runtime: string(spec.Runtime), allowVulnerableRunc: spec.AllowVulnerableRunc,
 		disk: buildDisk, timeout: buildTimeout, registry: npm.DefaultRegistry,
@@ -126,22 +126,8 @@ func (a *application) haveImage(ctx context.Context, opened closingBackend, spec
 	if plan.Current {
 		return nil
 	}
-	if !a.quiet || !o.yes {
-		if err := plan.Print(a.err); err != nil {
-			return err
-		}
-	}
-	if o.dryRun {
-		return fmt.Errorf("image %s is not built, and a bottle is planned by its digest: `%s` builds it: %w", plan.Name, strings.TrimSpace("claude-bottle image build "+build.bottle), errdefs.ErrFailedPrecondition)
-	}
-	if !o.yes {
-		yes, err := tty.Confirm(ctx, a.err, "build this image? [y/N] ")
-		if err != nil {
-			return fmt.Errorf("%w (%w)", errDeclined, err)
-		}
-		if !yes {
-			return errDeclined
-		}
+	if err := a.agreeToBuild(ctx, plan.Name, build.bottle, plan.Print, o, tty); err != nil {
+		return err
 	}
 	_, err = a.runBuild(ctx, builder, plan, progress)
 	return err
