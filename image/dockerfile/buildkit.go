@@ -31,8 +31,11 @@ const dialBound = 5 * time.Second
 
 var scheme = regexp.MustCompile(`^[a-z][a-z-]*://.`)
 
+// source says where both programs are from.
+const source = "buildkitd and buildctl are in the archives of https://github.com/moby/buildkit/releases, and in nerdctl's full one"
+
 // remedy says how to get a daemon.
-const remedy = "start one as root (buildkitd and buildctl are in the archives of https://github.com/moby/buildkit/releases, and in nerdctl's full one), " +
+const remedy = "start one as root (" + source + "), " +
 	"name another with --buildkit or $" + withHost + ", such as docker-container://NAME, or write a recipe, which needs none"
 
 // Find finds both. The address is the one that is asked for, else that of the
@@ -105,5 +108,5 @@ func findProgram(path string) (string, error) {
 		}
 		return candidate, nil
 	}
-	return "", fmt.Errorf("buildctl, BuildKit's client, is not on $PATH: %s: %w", remedy, errdefs.ErrFailedPrecondition)
+	return "", fmt.Errorf("buildctl, BuildKit's client, is not on $PATH: put it there (%s), or write a recipe, which needs none: %w", source, errdefs.ErrFailedPrecondition)
 }
