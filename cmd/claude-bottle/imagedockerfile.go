@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,9 +108,7 @@ func (a *application) overlay(wish *dockerfile.Wish, o dockerfileOptions) error 
 		wish.Target = o.target
 	}
 	args := map[string]string{}
-	for name, value := range wish.Args {
-		args[name] = value
-	}
+	maps.Copy(args, wish.Args)
 	for _, word := range o.args {
 		name, value, given := strings.Cut(word, "=")
 		if !given {
