@@ -178,7 +178,7 @@ func (a *application) buildDockerfile(ctx context.Context, wish *dockerfile.Wish
 // runBuildKit builds, shows what BuildKit says, and imports what comes back.
 func (a *application) runBuildKit(ctx context.Context, carrier backend.ImageCarrier, plan *dockerfile.Plan, progress *progress) (image backend.Image, err error) {
 	defer progress.finish()
-	var said io.Writer = io.Discard
+	said := io.Discard
 	if !a.quiet {
 		said = clearing{progress, terminal.NewFilter(a.err)}
 	}
@@ -228,9 +228,9 @@ func (a *application) haveDockerfile(ctx context.Context, opened closingBackend,
 }
 
 // agreeToBuild shows what would be built, and asks.
-func (a *application) agreeToBuild(ctx context.Context, name, bottle string, print func(io.Writer) error, o startOptions, tty *terminal.Terminal) error {
+func (a *application) agreeToBuild(ctx context.Context, name, bottle string, show func(io.Writer) error, o startOptions, tty *terminal.Terminal) error {
 	if !a.quiet || !o.yes {
-		if err := print(a.err); err != nil {
+		if err := show(a.err); err != nil {
 			return err
 		}
 	}

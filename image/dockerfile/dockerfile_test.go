@@ -26,7 +26,7 @@ type place struct {
 
 func newPlace(t *testing.T, script string) *place {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "dockerfile") // a socket's path is short
+	dir, err := os.MkdirTemp("/tmp", "dockerfile") //nolint:usetesting // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
 	}
