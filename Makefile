@@ -84,6 +84,11 @@ chaos: root build ## Strike at every step, and swap names while trees are copied
 	@hack/test.sh chaos
 	@CLAUDE_BOTTLE_RACE=10000000 go test -count=1 -timeout 0 -v -run '^TestT14_NothingIsReadOrWritten' ./archive
 
+.PHONY: dockerfile
+dockerfile: root build ## Have BuildKit itself build images for bottles; the first time builds it, which takes minutes
+	@hack/setup.sh buildkit
+	@hack/test.sh dockerfile
+
 .PHONY: soak
 soak: root build ## Start and end bottles many times (SOAK_COUNT=1000)
 	@SOAK_COUNT=$(SOAK_COUNT) hack/test.sh soak

@@ -18,6 +18,8 @@ type Image struct {
 	Unpacked bool      `json:"unpacked"`
 	// Step says that it is a step of a build, kept so that the next one need not make it.
 	Step bool `json:"buildStep,omitempty"`
+	// Recipe is a hash of what it was built of, "" if it was not built here.
+	Recipe string `json:"recipe,omitempty"`
 	// Users are who would miss it.
 	Users []ImageUser `json:"usedBy,omitempty"`
 	// Problem says why it can't be used.
@@ -110,6 +112,8 @@ type ImageImport struct {
 	Files bool
 	// Replace lets names that the archive says be taken from images that have them.
 	Replace bool
+	// Recipe is a hash of what Name's image was built of, which its name remembers.
+	Recipe  string
 	MaxSize int64
 	// Size is how long the stream is, for the progress; 0 while unknown.
 	Size int64

@@ -22,7 +22,7 @@ const (
 // Labels of the names of images that were built.
 const (
 	LabelStep   = LabelPrefix + "build-step" // when a build has last needed this step
-	LabelRecipe = LabelPrefix + "recipe"     // hash of the recipe, and of what it started from
+	LabelRecipe = LabelPrefix + "recipe"     // hash of the recipe or the Dockerfile, and of what it started from
 )
 
 // Values of LabelWish.

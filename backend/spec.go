@@ -106,10 +106,13 @@ type AgentFile struct {
 
 // BottleFile says what a bottle may do.
 type BottleFile struct {
-	Name      string            `yaml:"-" json:"name"`
-	Extends   string            `yaml:"extends,omitempty" json:"extends,omitempty" jsonschema:"description=Bottle file that this one adds to."`
-	Image     string            `yaml:"image,omitempty" json:"image,omitempty" jsonschema:"description=Image reference; with @sha256:... it is pinned."`
-	Recipe    *Recipe           `yaml:"-" json:"recipe,omitempty"` // in place of Image
+	Name    string  `yaml:"-" json:"name"`
+	Extends string  `yaml:"extends,omitempty" json:"extends,omitempty" jsonschema:"description=Bottle file that this one adds to."`
+	Image   string  `yaml:"image,omitempty" json:"image,omitempty" jsonschema:"description=Image reference; with @sha256:... it is pinned."`
+	Recipe  *Recipe `yaml:"-" json:"recipe,omitempty"` // in place of Image
+	// Dockerfile is in place of both.
+	Dockerfile *Dockerfile `yaml:"-" json:"dockerfile,omitempty"`
+
 	Runtime   RuntimePolicy     `yaml:"runtime,omitempty" json:"runtime,omitempty" jsonschema:"enum=auto,enum=gvisor,enum=runc,description=OCI runtime: auto and gvisor refuse to run without gVisor. runc is the weaker one by explicit word."`
 	Env       map[string]string `yaml:"env,omitempty" json:"-" jsonschema:"description=Variables inside: a literal or ${HOSTVAR} (forwarded) or ?prompt text (asked at launch)."`
 	Egress    Egress            `yaml:"egress,omitempty" json:"egress"`

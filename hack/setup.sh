@@ -2,7 +2,7 @@
 # Makes ready what building, testing and running claude-bottle needs, on Debian 12 with Go: packages, then tools and
 # images in libexec/. What is there and up to date is left alone, so a second run takes a moment.
 #
-# usage: hack/setup.sh [all|tools|image|ssh|disk|lint|release]...
+# usage: hack/setup.sh [all|tools|image|ssh|disk|lint|release|buildkit]...
 #
 #   tools  runc, containerd with ctr and its shim, runsc with its shim, and for tests containerd 1.7,
 #          built as the newer one is, and Debian's 1.6 and docker-registry
@@ -12,6 +12,7 @@
 #   lint   golangci-lint and shellcheck
 #   all    everything so far (the default)
 #   release  nfpm, for `make release`
+#   buildkit  buildkitd and buildctl, for `make dockerfile`
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -146,6 +147,10 @@ setup_release() {
 	make_tool nfpm nfpm
 }
 
+setup_buildkit() {
+	make_tool buildkit buildkit/buildkitd
+}
+
 command -v go >/dev/null || fail "go is not on PATH: install the Go version that go.mod names"
 go_version=$(go env GOVERSION)
 mkdir -p "$stamps" "$libexec/images"
@@ -165,7 +170,7 @@ for part in "$@"; do
 		setup_disk
 		setup_lint
 		;;
-	tools | image | ssh | disk | lint | release) "setup_$part" ;;
-	*) fail "usage: hack/setup.sh [all|tools|image|ssh|disk|lint|release]..." ;;
+	tools | image | ssh | disk | lint | release | buildkit) "setup_$part" ;;
+	*) fail "usage: hack/setup.sh [all|tools|image|ssh|disk|lint|release|buildkit]..." ;;
 	esac
 done

@@ -7,7 +7,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 )
 
-// NamedImage is an image that a bottle file names, or that its recipe makes.
+// NamedImage is an image that a bottle file names, or that is made for it.
 type NamedImage struct {
 	Bottle string
 	Image  string // "" for the default one
@@ -25,7 +25,7 @@ func Images(options Options) ([]NamedImage, error) {
 			continue
 		}
 		image := bottle.Image
-		if bottle.Recipe != nil {
+		if bottle.Builds() {
 			image = backend.BuiltImage(name)
 		}
 		list = append(list, NamedImage{name, image})

@@ -229,6 +229,9 @@ func (l *loader) bottle(name string) (backend.BottleFile, error) {
 		if err != nil {
 			return backend.BottleFile{}, err
 		}
+		if read.value.Dockerfile != nil {
+			read.value.Dockerfile = located(read.value.Dockerfile, filepath.Dir(path), l.options.Home)
+		}
 		l.files = append(l.files, read.file)
 		chain = append(chain, read.value)
 		next = read.value.Extends

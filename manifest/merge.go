@@ -14,7 +14,6 @@ func merge(base, over backend.BottleFile) backend.BottleFile {
 	merged := backend.BottleFile{
 		Name:     over.Name,
 		Extends:  over.Extends,
-		Image:    cmp.Or(over.Image, base.Image),
 		Runtime:  cmp.Or(over.Runtime, base.Runtime),
 		Projects: over.Projects,
 		Debug:    base.Debug || over.Debug,
@@ -34,11 +33,11 @@ func merge(base, over backend.BottleFile) backend.BottleFile {
 			Tmp:       cmp.Or(over.Resources.Tmp, base.Resources.Tmp),
 		},
 	}
-	if merged.Recipe = over.Recipe; over.Recipe != nil {
-		merged.Image = ""
-	} else if over.Image == "" {
-		merged.Recipe = base.Recipe
+	source := base
+	if over.Image != "" || over.Builds() {
+		source = over
 	}
+	merged.Image, merged.Recipe, merged.Dockerfile = source.Image, source.Recipe, source.Dockerfile
 	if merged.Env == nil {
 		merged.Env = map[string]string{}
 	}

@@ -10,7 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// decodeBottle reads a bottle's front matter, in which the image may be a recipe.
+// decodeBottle reads a bottle's front matter, in which the image may be a recipe or a
+// Dockerfile.
 func decodeBottle(path string, front []byte, into *backend.BottleFile) error {
 	root, err := parse(path, front)
 	if err != nil || root == nil {
@@ -21,11 +22,10 @@ func decodeBottle(path string, front []byte, into *backend.BottleFile) error {
 			if root.Content[i].Value != "image" || root.Content[i+1].Kind != yaml.MappingNode {
 				continue
 			}
-			if into.Recipe != nil {
+			if into.Builds() {
 				return twice(path)
 			}
-			into.Recipe = &backend.Recipe{Directory: filepath.Dir(path)}
-			if err := decodeNode(path, root.Content[i+1], into.Recipe); err != nil {
+			if err := decodeImage(path, root.Content[i+1], into); err != nil {
 				return err
 			}
 			root.Content = slices.Delete(root.Content, i, i+2)
@@ -35,10 +35,48 @@ func decodeBottle(path string, front []byte, into *backend.BottleFile) error {
 	if err := decodeNode(path, root, into); err != nil {
 		return err
 	}
-	if into.Recipe != nil && into.Image != "" {
+	if into.Builds() && into.Image != "" {
 		return twice(path)
 	}
 	return nil
+}
+
+// decodeImage reads how an image is made: its keys say by what.
+func decodeImage(path string, node *yaml.Node, into *backend.BottleFile) error {
+	has := func(key string) bool {
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Value == key {
+				return true
+			}
+		}
+		return false
+	}
+	if !has("dockerfile") {
+		into.Recipe = &backend.Recipe{Directory: filepath.Dir(path)}
+		return decodeNode(path, node, into.Recipe)
+	}
+	into.Dockerfile = &backend.Dockerfile{}
+	if err := decodeNode(path, node, into.Dockerfile); err != nil {
+		return err
+	}
+	if into.Dockerfile.File == "" {
+		return fmt.Errorf("%s:%d: dockerfile names no file: %w", path, node.Line, errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+// located makes the paths of a Dockerfile absolute: they are relative to the directory of
+// the bottle file.
+func located(dockerfile *backend.Dockerfile, directory, home string) *backend.Dockerfile {
+	absolute := func(path string) string {
+		if path = expandHome(path, home); path == "" || filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(directory, path)
+	}
+	found := *dockerfile
+	found.File, found.Context = absolute(found.File), absolute(found.Context)
+	return &found
 }
 
 func twice(path string) error {

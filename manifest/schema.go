@@ -38,7 +38,7 @@ func Schema(kind Kind) ([]byte, error) {
 	return append(data, '\n'), nil
 }
 
-// imageOrRecipe lets a bottle's image be a recipe as well as a reference.
+// imageOrRecipe lets a bottle's image be a recipe or a Dockerfile as well as a reference.
 func imageOrRecipe(reflector jsonschema.Reflector, bottle *jsonschema.Schema) {
 	reference, ok := bottle.Properties.Get("image")
 	if !ok {
@@ -46,5 +46,7 @@ func imageOrRecipe(reflector jsonschema.Reflector, bottle *jsonschema.Schema) {
 	}
 	recipe := reflector.Reflect(&backend.Recipe{})
 	recipe.Version, recipe.Description = "", "How the image is made: image build makes it."
-	bottle.Properties.Set("image", &jsonschema.Schema{OneOf: []*jsonschema.Schema{reference, recipe}})
+	dockerfile := reflector.Reflect(&backend.Dockerfile{})
+	dockerfile.Version, dockerfile.Description = "", "The Dockerfile that BuildKit makes the image of."
+	bottle.Properties.Set("image", &jsonschema.Schema{OneOf: []*jsonschema.Schema{reference, recipe, dockerfile}})
 }

@@ -86,8 +86,8 @@ func (w *Wish) checkBottle() error {
 	if bottle.Extends != "" || len(bottle.Projects) > 0 || bottle.Resources != (backend.Resources{}) {
 		return refuse("the bottle file is not resolved")
 	}
-	if bottle.Recipe != nil {
-		return refuse("root alone builds images by recipes: name one in the bottle file, or with --image")
+	if bottle.Builds() {
+		return refuse("root alone builds images: name one in the bottle file, or with --image")
 	}
 	for _, policy := range []backend.RuntimePolicy{bottle.Runtime, w.Runtime} {
 		if !slices.Contains([]backend.RuntimePolicy{"", backend.RuntimeAuto, backend.RuntimeGVisor, backend.RuntimeRunc}, policy) {

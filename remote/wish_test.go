@@ -106,6 +106,7 @@ func TestAHostileWishIsRefused(t *testing.T) {
 		"input of no kind":     func(w *Wish) { w.Inputs[0].Kind = "device" },
 		"prompt elsewhere":     func(w *Wish) { w.Inputs[0].PromptPath = "/etc/shadow" },
 		"recipe":               func(w *Wish) { w.Bottle.Recipe = &backend.Recipe{} },
+		"dockerfile":           func(w *Wish) { w.Bottle.Dockerfile = &backend.Dockerfile{} },
 		"projects":             func(w *Wish) { w.Bottle.Projects = []string{"/"} },
 		"extends":              func(w *Wish) { w.Bottle.Extends = "../root" },
 		"resources":            func(w *Wish) { w.Bottle.Resources.Memory = "1Ti" },

@@ -212,7 +212,7 @@ func (c *Client) ensure(ctx context.Context, image Image, how fetching) (_ Image
 	}
 	naming, cancel := c.bounded(ctx)
 	defer cancel()
-	return ready, errors.Join(c.name(naming, image.Reference, pulled.Target(), how.needed), discard())
+	return ready, errors.Join(c.name(naming, image.Reference, pulled.Target(), "", how.needed), discard())
 }
 
 // ensureUnpacked unpacks what is here.

@@ -41,6 +41,7 @@ func (c *Client) Images(ctx context.Context) ([]backend.Image, error) {
 func (c *Client) look(ctx context.Context, image images.Image) (backend.Image, facts, error) {
 	seen := backend.Image{Name: image.Name, Digest: image.Target.Digest.String(), MediaType: image.Target.MediaType, Created: image.CreatedAt}
 	_, seen.Step = image.Labels[backend.LabelStep]
+	seen.Recipe = image.Labels[backend.LabelRecipe]
 	known, err := c.read(ctx, image.Target)
 	if err != nil {
 		seen.Problem = err.Error()
@@ -143,7 +144,7 @@ func (c *Client) TagImage(ctx context.Context, source, target string, needed fun
 	if err != nil {
 		return backend.Image{}, err
 	}
-	if err := c.name(ctx, name, image.Target, needed); err != nil {
+	if err := c.name(ctx, name, image.Target, image.Labels[backend.LabelRecipe], needed); err != nil {
 		return backend.Image{}, err
 	}
 	image.Name = name
@@ -153,7 +154,8 @@ func (c *Client) TagImage(ctx context.Context, source, target string, needed fun
 
 // name gives an image a name. An image that has had it, and that somebody needs, is
 // called by its digest from now on.
-func (c *Client) name(ctx context.Context, name string, target ocispec.Descriptor, needed func(name, digest string) bool) error {
+// What the name has said of another image's recipe goes; recipe is this one's, or "".
+func (c *Client) name(ctx context.Context, name string, target ocispec.Descriptor, recipe string, needed func(name, digest string) bool) error {
 	if _, pinned, err := normalize(name); err != nil {
 		return err
 	} else if pinned != "" && pinned != target.Digest.String() {
@@ -168,8 +170,11 @@ func (c *Client) name(ctx context.Context, name string, target ocispec.Descripto
 		}
 	}
 	named := images.Image{Name: name, Target: target}
+	if recipe != "" {
+		named.Labels = map[string]string{backend.LabelRecipe: recipe}
+	}
 	if _, err = store.Create(ctx, named); errdefs.IsAlreadyExists(err) {
-		_, err = store.Update(ctx, named, "target")
+		_, err = store.Update(ctx, named, "target", "labels")
 	}
 	if err != nil {
 		return c.failed(ctx, "name image "+name, err)

@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"hostgit":            {},
 	"image/bundle":       {},
 	"image/credentials":  {},
+	"image/dockerfile":   {"backend"},
 	"image/layer":        {},
 	"image/npm":          {"backend"},
 	"image/recipe":       {"backend"},

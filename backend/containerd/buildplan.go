@@ -110,15 +110,15 @@ func (b *Backend) HasImage(ctx context.Context, reference string) (bool, error) 
 	return b.client.HasImage(ctx, reference)
 }
 
-// checkBuilt says how the image of a recipe is made that is not there: no registry has it.
+// checkBuilt says how an image is made that is not there: no registry has it.
 func (b *Backend) checkBuilt(ctx context.Context, spec backend.Spec) error {
 	bottle := spec.Manifest.Bottle
-	if spec.Image != "" || bottle.Recipe == nil {
+	if spec.Image != "" || !bottle.Builds() {
 		return nil
 	}
 	there, err := b.client.HasImage(ctx, imageReference(spec))
 	if err == nil && !there {
-		err = fmt.Errorf("the image of bottle %s is not built: `claude-bottle image build %s` builds it by the recipe in its file: %w", bottle.Name, bottle.Name, errdefs.ErrNotFound)
+		err = fmt.Errorf("the image of bottle %s is not built: `claude-bottle image build %s` builds it as its file says: %w", bottle.Name, bottle.Name, errdefs.ErrNotFound)
 	}
 	return err
 }

@@ -169,7 +169,7 @@ func imageReference(spec backend.Spec) string {
 	switch {
 	case spec.Image != "":
 		return spec.Image
-	case spec.Manifest.Bottle.Recipe != nil:
+	case spec.Manifest.Bottle.Builds():
 		return backend.BuiltImage(spec.Manifest.Bottle.Name)
 	case spec.Manifest.Bottle.Image != "":
 		return spec.Manifest.Bottle.Image

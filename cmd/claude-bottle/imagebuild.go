@@ -30,14 +30,17 @@ type buildOptions struct {
 	timeout             time.Duration
 	registry            string
 	noCache, dryRun     bool
-	output              *format
+	dockerfile          dockerfileOptions
+	// given says whether a flag stands on the command line.
+	given  func(flag string) bool
+	output *format
 }
 
 func (a *application) imageBuildCommand() *cobra.Command {
 	var o buildOptions
 	command := &cobra.Command{
-		Use:   "build [BOTTLE | -f FILE --name REFERENCE]",
-		Short: "Build an image from a recipe",
+		Use:   "build [BOTTLE | -f FILE -t REFERENCE [CONTEXT]]",
+		Short: "Build an image from a recipe or a Dockerfile",
 		Long: `Build an image from the recipe that stands under image: in a bottle file, or in a
 file of its own; without either, the default image by the recipe that ships.
 
@@ -49,45 +52,65 @@ step leaves is a layer; it is found again as long as nothing that it is made of 
 changed. What is newer than the recipe's epoch gets that time, so that the same files
 are the same image.
 
+A Dockerfile, of the bottle file or a file of that name, is built by BuildKit: buildctl on
+$PATH asks the buildkitd at --buildkit, at $BUILDKIT_HOST, or at its usual socket. CONTEXT
+is the directory that COPY takes files of, the Dockerfile's own without it. Its commands
+run in BuildKit's own way, not in bottles; what comes back passes what image import does.
+
 What the steps say goes to stderr, the image with its digest to stdout.`,
 		Example: `  claude-bottle image build                 # the default image
   claude-bottle image build web             # the recipe in ~/.claude-bottle/bottles/web.md
   claude-bottle image build -f recipe.yaml --name registry.example/tools:1
   claude-bottle image build web --dry-run   # the steps, and which of them are cached
+  claude-bottle image build -f Dockerfile . -t registry.example/tools:1 --target tools --build-arg VERSION=2
   claude-bottle start claude --image registry.example/tools:1`,
 		ValidArgsFunction: a.completeFiles(manifest.KindBottle),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usageError{fmt.Errorf("image build takes one bottle, got %d: a Dockerfile's directory has no place here", len(args))}
+				return usageError{fmt.Errorf("image build takes one bottle, or one context of a Dockerfile, got %d", len(args))}
 			}
 			return nil
 		},
 	}
+	o.add(command)
+	command.RunE = func(command *cobra.Command, args []string) error {
+		if len(args) > 0 && (o.namesDockerfile() || contextWord(args[0])) {
+			o.dockerfile.context = args[0]
+		} else if len(args) > 0 {
+			o.bottle = args[0]
+		}
+		o.given = command.Flags().Changed
+		return a.interruptible(command, func(ctx context.Context) error { return a.buildImage(ctx, o) })
+	}
+	return command
+}
+
+func (o *buildOptions) add(command *cobra.Command) {
 	flags := command.Flags()
-	flags.StringVarP(&o.file, "file", "f", "", "`file` with a recipe, instead of a bottle's")
+	flags.StringVarP(&o.file, "file", "f", "", "`file` with a recipe, or Dockerfile, instead of a bottle's")
 	flags.StringVar(&o.name, "name", "", "`reference` that the image gets (default for a bottle: the one that start looks for)")
+	flags.StringVarP(&o.name, "tag", "t", "", "same as --name")
+	o.dockerfile.add(command)
 	flags.StringVar(&o.runtime, "runtime", "", "auto, gvisor or runc (default: the bottle file's, else auto)")
 	flags.BoolVar(&o.allowVulnerableRunc, "allow-vulnerable-runc", false, "accept a runc with known ways out")
 	flags.StringVar(&o.resources.Memory, "memory", "", "memory of a step, such as 4Gi")
 	flags.StringVar(&o.resources.CPUs, "cpus", "", "processors of a step, such as 2")
 	flags.Int64Var(&o.resources.Processes, "processes", 0, "processes of a step")
 	flags.StringVar(&o.disk, "disk", buildDisk, "what a step may write, such as 8Gi")
-	flags.DurationVar(&o.timeout, "timeout", buildTimeout, "how long a step may take")
+	flags.DurationVar(&o.timeout, "timeout", buildTimeout, "how long a step may take, or a whole Dockerfile")
 	flags.StringVar(&o.registry, "npm-registry", npm.DefaultRegistry, "`URL` that npm packages are got from")
 	flags.BoolVar(&o.noCache, "no-cache", false, "run every step, whatever earlier builds have made")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and do nothing")
 	o.output = addFormat(command, "text", "json", "yaml")
-	command.RunE = func(command *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			o.bottle = args[0]
-		}
-		return a.interruptible(command, func(ctx context.Context) error { return a.buildImage(ctx, o) })
-	}
-	return command
 }
 
 // buildImage plans and builds.
 func (a *application) buildImage(ctx context.Context, o buildOptions) error {
+	if wish, err := a.findDockerfile(o); err != nil {
+		return err
+	} else if wish != nil {
+		return a.buildDockerfile(ctx, wish, o)
+	}
 	progress := newProgress(a.err, a.quiet, time.Now())
 	defer progress.finish()
 	spec, err := a.buildSpec(ctx, o, progress)

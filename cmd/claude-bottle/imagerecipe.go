@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -51,8 +52,6 @@ func (a *application) findRecipe(o buildOptions, spec *backend.BuildSpec) (backe
 	switch {
 	case o.file != "" && o.bottle != "":
 		return backend.Recipe{}, usageError{errors.New("name a bottle, or a file with -f: not both")}
-	case strings.HasPrefix(filepath.Base(o.file), "Dockerfile"):
-		return backend.Recipe{}, usageError{fmt.Errorf("%s: a Dockerfile is not built here: build it with BuildKit (`buildctl build --frontend dockerfile.v0 --local context=. --local dockerfile=. --output type=oci,dest=image.tar`) and import image.tar, or write a recipe", backend.Printable(o.file))}
 	case o.file != "":
 		if o.name == "" {
 			return backend.Recipe{}, usageError{errors.New("--name says what the image of a file is to be called")}
@@ -93,12 +92,15 @@ func defaultRecipe() (backend.Recipe, error) {
 	return manifest.ParseRecipe("the default recipe", recipe.Default())
 }
 
-// haveImage sees to it that the image of a bottle is there, when a recipe makes it: that of
+// haveImage sees to it that the image of a bottle is there, when it is made here: that of
 // its file, or the default one. What is built is shown and asked for, as what is launched.
 func (l *launching) haveImage(ctx context.Context, spec backend.Spec) error {
 	builder, ok := l.opened.(backend.Builder)
 	if !ok {
 		return nil
+	}
+	if wish := dockerfileFor(spec); wish != nil {
+		return l.haveDockerfile(ctx, wish, spec)
 	}
 	build, settled := recipeFor(spec)
 	if build == nil {
@@ -125,27 +127,32 @@ func (l *launching) haveImage(ctx context.Context, spec backend.Spec) error {
 	if plan.Current {
 		return nil
 	}
-	if err := l.agreeToBuild(ctx, plan, strings.TrimSpace("claude-bottle image build "+build.bottle)); err != nil {
+	if err := l.agreeToBuild(ctx, plan.Name, plan.Print, strings.TrimSpace("claude-bottle image build "+build.bottle)); err != nil {
 		return err
 	}
 	_, err = l.app.runBuild(ctx, builder, plan, l.progress)
 	return err
 }
 
-// recipeFor says what is to be built for a bottle; nil where no recipe makes its image. It is
-// settled for an image that does whatever the recipe says now: the default one, and that of a
-// kept bottle whose files are as they were.
+// isSettled says that the image is taken as it is, whatever its recipe says now: one that was
+// named, and that of a kept bottle whose files are as they were.
+func isSettled(spec backend.Spec) bool {
+	kept := spec.Resume
+	return spec.Image != "" || kept != nil && kept.Plan != nil && sameFiles(kept.Plan, spec.Manifest.Files)
+}
+
+// recipeFor says what is to be built for a bottle; nil where no recipe makes its image. The
+// default image is always settled.
 func recipeFor(spec backend.Spec) (build *buildOptions, settled bool) {
-	bottle, kept := spec.Manifest.Bottle, spec.Resume
+	bottle := spec.Manifest.Bottle
 	build = &buildOptions{
 		runtime: string(spec.Runtime), allowVulnerableRunc: spec.AllowVulnerableRunc,
 		disk: buildDisk, timeout: buildTimeout, registry: npm.DefaultRegistry,
 	}
-	settled = spec.Image != "" || kept != nil && kept.Plan != nil && sameFiles(kept.Plan, spec.Manifest.Files)
 	switch {
 	case bottle.Recipe != nil && (spec.Image == "" || spec.Image == backend.BuiltImage(bottle.Name)):
 		build.bottle = bottle.Name
-		return build, settled
+		return build, isSettled(spec)
 	case bottle.Recipe == nil && cmp.Or(spec.Image, bottle.Image, containerd.DefaultImage) == containerd.DefaultImage:
 		return build, true
 	default:
@@ -162,19 +169,19 @@ func imageOf(build *buildOptions) string {
 }
 
 // agreeToBuild shows what is to be built, and has it said yes to.
-func (l *launching) agreeToBuild(ctx context.Context, plan *backend.BuildPlan, command string) error {
+func (l *launching) agreeToBuild(ctx context.Context, name string, show func(io.Writer) error, command string) error {
 	if !l.app.quiet || !l.options.yes {
-		if err := plan.Print(l.app.err); err != nil {
+		if err := show(l.app.err); err != nil {
 			return err
 		}
 	}
 	switch {
 	case l.options.dryRun:
-		return fmt.Errorf("image %s is not built, and a bottle is planned by its digest: `%s` builds it: %w", plan.Name, command, errdefs.ErrFailedPrecondition)
+		return fmt.Errorf("image %s is not built, and a bottle is planned by its digest: `%s` builds it: %w", name, command, errdefs.ErrFailedPrecondition)
 	case l.options.yes:
 		return nil
 	case !l.tty.IsTerminal():
-		return fmt.Errorf("image %s is not built: `%s` builds it, and so does a yes on a terminal, or --yes: %w", plan.Name, command, errdefs.ErrFailedPrecondition)
+		return fmt.Errorf("image %s is not built: `%s` builds it, and so does a yes on a terminal, or --yes: %w", name, command, errdefs.ErrFailedPrecondition)
 	}
 	yes, err := l.tty.Confirm(ctx, l.app.err, "build this image? [y/N] ")
 	if err != nil {

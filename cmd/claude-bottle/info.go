@@ -68,6 +68,9 @@ func (a *application) printInfo(m *backend.Manifest, limits backend.Limits) erro
 	if m.Bottle.Recipe != nil {
 		row("image", "a recipe, from "+m.Bottle.Recipe.From)
 	}
+	if m.Bottle.Dockerfile != nil {
+		row("image", "by "+m.Bottle.Dockerfile.File)
+	}
 	row("runtime", string(m.Bottle.Runtime))
 	for _, rule := range m.Bottle.Egress.Allow {
 		row("egress", rule)
