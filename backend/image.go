@@ -18,6 +18,8 @@ type Image struct {
 	Unpacked bool      `json:"unpacked"`
 	// Step says that it is a step of a build, kept so that the next one need not make it.
 	Step bool `json:"buildStep,omitempty"`
+	// Claude is the version of the claude in it, as far as that is known without asking it.
+	Claude string `json:"claude,omitempty"`
 	// Users are who would miss it.
 	Users []ImageUser `json:"usedBy,omitempty"`
 	// Problem says why it can't be used.

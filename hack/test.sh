@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Runs one stage of tests and shows all that failed in it.
 #
-# usage: hack/test.sh unit|integration|e2e|chaos|soak|bench [GO TEST ARGUMENT...]
+# usage: hack/test.sh unit|integration|e2e|chaos|soak|bench|recipe [GO TEST ARGUMENT...]
 #
 # The stages other than unit are the folders of that name below test/. They start daemons and bottles: their packages
 # run one at a time, never from the cache. Everything else is unit, and runs with the race detector.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-heavy='/test/(integration|e2e|chaos|bench|soak)(/|$)'
+heavy='/test/(integration|e2e|chaos|bench|soak|recipe)(/|$)'
 
 # run_tests drops the lines about packages without tests, and keeps go's exit code.
 run_tests() {
@@ -36,9 +36,9 @@ echo "== $stage"
 case $stage in
 unit) unit "$@" ;;
 integration | e2e) folder "$stage" 60m "$@" ;;
-chaos | soak | bench) folder "$stage" 0 -v "$@" ;;
+chaos | soak | bench | recipe) folder "$stage" 0 -v "$@" ;;
 *)
-	echo "usage: hack/test.sh unit|integration|e2e|chaos|soak|bench [GO TEST ARGUMENT...]" >&2
+	echo "usage: hack/test.sh unit|integration|e2e|chaos|soak|bench|recipe [GO TEST ARGUMENT...]" >&2
 	exit 2
 	;;
 esac

@@ -50,6 +50,7 @@ func (c *Client) look(ctx context.Context, image images.Image) (backend.Image, f
 		return seen, facts{}, err
 	}
 	seen.Platform = platforms.Format(known.config.Platform)
+	seen.Claude = claudeOf(image.Labels, known.config)
 	_, err = c.client.SnapshotService(snapshotter).Stat(ctx, known.chain(0))
 	seen.Unpacked = err == nil
 	if seen.Size, err = client.NewImage(c.client, image).Size(ctx); err != nil {
@@ -159,16 +160,15 @@ func (c *Client) name(ctx context.Context, name string, target ocispec.Descripto
 	} else if pinned != "" && pinned != target.Digest.String() {
 		return fmt.Errorf("image %s can't be %s: its name says another digest: %w", name, target.Digest, errdefs.ErrInvalidArgument)
 	}
-	store := c.client.ImageService()
-	old, err := store.Get(ctx, name)
-	if err == nil && old.Target.Digest != target.Digest && needed != nil && needed(name, old.Target.Digest.String()) {
-		kept := images.Image{Name: withDigest(name, old.Target.Digest.String()), Target: old.Target}
-		if _, err := store.Create(ctx, kept); err != nil && !errdefs.IsAlreadyExists(err) {
-			return c.failed(ctx, "name image "+kept.Name, err)
+	if needed != nil {
+		if err := c.KeepOld(ctx, name, target.Digest.String(), needed); err != nil {
+			return err
 		}
 	}
+	store := c.client.ImageService()
 	named := images.Image{Name: name, Target: target}
-	if _, err = store.Create(ctx, named); errdefs.IsAlreadyExists(err) {
+	_, err := store.Create(ctx, named)
+	if errdefs.IsAlreadyExists(err) {
 		_, err = store.Update(ctx, named, "target")
 	}
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/image/debian"
 	"github.com/claude-bottle/claude-bottle/image/npm"
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/terminal"
@@ -28,9 +29,11 @@ type buildOptions struct {
 	resources           backend.Resources
 	disk                string
 	timeout             time.Duration
-	registry            string
+	registry, mirror    string
 	noCache, dryRun     bool
 	output              *format
+	// given is a recipe in place of the one that is found.
+	given *backend.Recipe
 }
 
 func (a *application) imageBuildCommand() *cobra.Command {
@@ -74,6 +77,7 @@ What the steps say goes to stderr, the image with its digest to stdout.`,
 	flags.StringVar(&o.disk, "disk", buildDisk, "what a step may write, such as 8Gi")
 	flags.DurationVar(&o.timeout, "timeout", buildTimeout, "how long a step may take")
 	flags.StringVar(&o.registry, "npm-registry", npm.DefaultRegistry, "`URL` that npm packages are got from")
+	flags.StringVar(&o.mirror, "debian-mirror", "", "`URL` that Debian's packages are got from for debootstrap:SUITE (default $CLAUDE_BOTTLE_DEBIAN_MIRROR, else "+debian.DefaultMirror+")")
 	flags.BoolVar(&o.noCache, "no-cache", false, "run every step, whatever earlier builds have made")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and do nothing")
 	o.output = addFormat(command, "text", "json", "yaml")
