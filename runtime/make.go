@@ -10,21 +10,28 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
+// errImported ends who still writes then.
+var errImported = errors.New("the import has ended")
+
 // MakeImage makes an image of one layer, of the tar that write writes, in place of what
 // has that name. The labels are for the name. The same tar makes the same image.
 func (c *Client) MakeImage(ctx context.Context, name string, most int64, labels map[string]string, write func(context.Context, io.Writer) error, progress backend.Progress) (Image, error) {
 	making, cancel := context.WithCancel(ctx) // ends the writer when the import fails
 	defer cancel()
 	reader, writer := io.Pipe()
-	ended := make(chan struct{})
+	ended := make(chan error, 1)
 	go func() {
-		defer close(ended)
-		_ = writer.CloseWithError(writePacked(making, writer, write)) // it never fails
+		err := writePacked(making, writer, write)
+		_ = writer.CloseWithError(err) // it never fails
+		ended <- err
 	}()
 	list, err := c.ImportImage(ctx, backend.ImageImport{Archive: reader, Files: true, Name: name, MaxSize: most, Replace: true}, func(string, string) bool { return false }, quietBytes{progress})
-	_ = reader.CloseWithError(errors.New("the import has ended")) // it never fails
+	_ = reader.CloseWithError(errImported) // it never fails
 	cancel()
-	<-ended
+	// What kept the tar from being written says more than that it broke off.
+	if writeErr := <-ended; err != nil && writeErr != nil && !errors.Is(writeErr, errImported) && ctx.Err() == nil {
+		return Image{}, writeErr
+	}
 	if err != nil {
 		return Image{}, err
 	}

@@ -89,7 +89,7 @@ func get(ctx context.Context, base, path string, most int64) (io.ReadCloser, err
 	}
 	if answer.StatusCode != http.StatusOK {
 		_ = answer.Body.Close()
-		return nil, fmt.Errorf("%s answers %s: %w", address, backend.Printable(answer.Status), errdefs.ErrNotFound)
+		return nil, fmt.Errorf("%s answers %s: is there such a suite, and such a mirror?: %w", address, backend.Printable(answer.Status), errdefs.ErrNotFound)
 	}
 	return struct {
 		io.Reader

@@ -35,7 +35,7 @@ func TestAnImageOfDebiansPackagesIsAWholeSystem(t *testing.T) {
 	daemon.ImportTestImage(t, bottletest.Namespace)
 	u := bottletest.New(t, bottletest.Options{Daemon: daemon, Image: containerdtest.TestImage})
 	u.Write("project/small.yaml", `from: debootstrap:bookworm
-run: ['test -z "$(dpkg --audit)"; ! dpkg -l | tail -n +6 | grep -v ^ii; perl -e "print qq(perl says so\n)"; getent passwd _apt; apt-get --version; find / -xdev -perm /6000 | sed "s/^/marked: /"']
+run: ['test -z "$(dpkg --audit)"; ! dpkg -l | tail -n +6 | grep -v ^ii; perl -e "print qq(perl says so\n)"; getent passwd _apt; apt-get --version; find / -xdev -type f -perm /6000 | sed "s/^/marked: /"']
 `)
 	build := func(runtime string, more ...string) (backend.BuildResult, bottletest.Result) {
 		r := u.Run(append([]string{"image", "build", "-f", "small.yaml", "--name", "local.test/small:1", "--runtime", runtime, "--debian-mirror", string(mirror[1]), "-o", "json"}, more...)...)
