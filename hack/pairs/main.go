@@ -51,7 +51,7 @@ func run(in io.Reader, out io.Writer) error {
 	if data, err = json.MarshalIndent(proven.Merge(known, report.Pairs), "", "  "); err != nil {
 		return fmt.Errorf("write the table: %w", err)
 	}
-	if err := os.WriteFile(table, append(data, '\n'), 0o600); err != nil {
+	if err := os.WriteFile(table, append(data, '\n'), 0o600); err != nil { //nolint:gosec // a name of our own
 		return fmt.Errorf("write the table: %w", err)
 	}
 	return nil
