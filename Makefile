@@ -93,6 +93,10 @@ dockerfile: root build ## Have BuildKit itself build images for bottles; the fir
 soak: root build ## Start and end bottles many times (SOAK_COUNT=1000)
 	@SOAK_COUNT=$(SOAK_COUNT) hack/test.sh soak
 
+.PHONY: recipe
+recipe: root build ## Make an image of Debian's packages, from the mirror that apt of this host uses
+	@hack/test.sh recipe
+
 .PHONY: bench
 bench: root build ## Compare with ctr, runsc, runc, tar, cp, git and veth, in pairs (BENCH=regular expression, PAIRS=11)
 	@BENCH_PAIRS=$(PAIRS) hack/test.sh bench -run '$(BENCH)'

@@ -23,7 +23,10 @@ type Builder interface {
 type BuildSpec struct {
 	// Name is the reference that the image gets, From the one it is made of.
 	Name, From string
-	Steps      []BuildStep
+	// Make writes the root file system that the recipe starts from, as a tar; nil when From
+	// is an image.
+	Make  func(ctx context.Context, w io.Writer) error
+	Steps []BuildStep
 	// Env is that of every step, and stands in the image's configuration.
 	Env []string
 	// Runtime and Require are as for a bottle; "" is auto.
@@ -33,6 +36,11 @@ type BuildSpec struct {
 	// DiskBytes bounds what one step writes, Timeout how long it runs.
 	DiskBytes int64
 	Timeout   time.Duration
+	// Claude is the version of the claude that the recipe puts in; "" when it names none.
+	Claude string
+	// KeepOld has the image that had the name so far stay, called by its digest, also
+	// when nobody uses it.
+	KeepOld bool
 	// NoCache runs every step, whatever is known of earlier builds.
 	NoCache bool
 }
@@ -115,10 +123,17 @@ func (p *BuildPlan) Print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Image %s\n", Printable(p.Name))
 	there := "will be pulled"
-	if p.Base.Present {
+	switch {
+	case p.Base.Present:
 		there = "is here"
+	case p.Spec.Make != nil:
+		there = "will be made of Debian's packages"
 	}
-	fmt.Fprintf(&b, "  %-8s %s, %s\n", "from", Printable(p.Base.Pinned()), there)
+	from := p.Base.Pinned()
+	if p.Spec.Make != nil {
+		from = p.Spec.From
+	}
+	fmt.Fprintf(&b, "  %-8s %s, %s\n", "from", Printable(from), there)
 	fmt.Fprintf(&b, "  %-8s %s; limits a step: memory %s, disk %s, %s\n", "runtime", Printable(p.Runtime.Name), Bytes(p.Limits.MemoryBytes), Bytes(p.Disk), p.Timeout)
 	for i, step := range p.Steps {
 		state := ""

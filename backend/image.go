@@ -20,6 +20,8 @@ type Image struct {
 	Step bool `json:"buildStep,omitempty"`
 	// Recipe is a hash of what it was built of, "" if it was not built here.
 	Recipe string `json:"recipe,omitempty"`
+	// Claude is the version of the claude in it, as far as that is known without asking it.
+	Claude string `json:"claude,omitempty"`
 	// Users are who would miss it.
 	Users []ImageUser `json:"usedBy,omitempty"`
 	// Problem says why it can't be used.

@@ -23,6 +23,7 @@ const (
 const (
 	LabelStep   = LabelPrefix + "build-step" // when a build has last needed this step
 	LabelRecipe = LabelPrefix + "recipe"     // hash of the recipe or the Dockerfile, and of what it started from
+	LabelClaude = LabelPrefix + "claude"     // version of claude that the recipe puts in
 )
 
 // Values of LabelWish.

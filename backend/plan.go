@@ -67,6 +67,8 @@ type PlanImage struct {
 	// Present says that the image is in the local store; else launch pulls it.
 	Present bool  `json:"present"`
 	Size    int64 `json:"size,omitempty"` // bytes, packed
+	// Claude is the version of the claude in it, as far as that is known without asking it.
+	Claude string `json:"claude,omitempty"`
 }
 
 // Pinned is the reference with its digest, which a pinned one has already.

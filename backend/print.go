@@ -77,6 +77,9 @@ func (p *Plan) printImage(row func(string, string, ...any)) {
 	if !p.Image.Present {
 		state = "will be pulled"
 	}
+	if p.Image.Claude != "" {
+		state += ", claude " + Printable(p.Image.Claude)
+	}
 	row("image", "%s (%s, %s)", Printable(p.Image.Pinned()), Printable(p.Image.Platform), state)
 }
 

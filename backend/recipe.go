@@ -3,7 +3,7 @@ package backend
 // Recipe says how an image is made: what it starts from, and what is put onto that,
 // in this order: packages, npm, files, run. Each step runs in a bottle of its own.
 type Recipe struct {
-	From     string            `yaml:"from" json:"from" jsonschema:"required,description=Image reference that the recipe starts from; with @sha256:... it is pinned."`
+	From     string            `yaml:"from" json:"from" jsonschema:"required,description=Image reference that the recipe starts from; with @sha256:... it is pinned. debootstrap:SUITE makes one of the packages of Debian."`
 	Packages []string          `yaml:"packages,omitempty" json:"packages,omitempty" jsonschema:"description=Debian packages that apt installs without what they recommend."`
 	NPM      []RecipePackage   `yaml:"npm,omitempty" json:"npm,omitempty" jsonschema:"description=npm packages that need no others; each pinned by version and integrity."`
 	Files    []RecipeFile      `yaml:"files,omitempty" json:"files,omitempty" jsonschema:"description=Files beside the recipe that are put into the image."`

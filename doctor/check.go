@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/claude-bottle/claude-bottle/image/proven"
 )
 
 // Status says how it is with a thing.
@@ -36,6 +38,8 @@ type Report struct {
 	// Mended is what was done before anything was looked at.
 	Mended []string `json:"mended,omitempty"`
 	Checks []Check  `json:"checks"`
+	// Pairs are which claude has answered on which runtime.
+	Pairs []proven.Pair `json:"pairs,omitempty"`
 }
 
 // Count says how many checks came out so.

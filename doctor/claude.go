@@ -12,6 +12,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/fake/anthropic"
+	"github.com/claude-bottle/claude-bottle/image/proven"
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/containerd/errdefs"
 )
@@ -50,6 +51,9 @@ func (e *examination) seeClaude(ctx context.Context, facts runtimeFacts) Check {
 		return about.unknown("", "not tried: what this host demands can't be read")
 	}
 	found := e.tryClaude(ctx, facts.policy)
+	if found.answered {
+		e.seen.add(proven.Of(found.version, string(facts.policy), facts.choice.Plan.Version))
+	}
 	if found.err != nil && ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return about.unknown("", "not looked at to the end")
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/backend/containerd"
+	"github.com/claude-bottle/claude-bottle/image/proven"
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/runtime"
 )
@@ -45,6 +46,7 @@ type examination struct {
 	opened  *containerd.Backend // nil when the daemon can't be used
 	tried   []runtimeFacts
 	image   runtime.Image
+	seen    pairs
 }
 
 // Examine looks at everything. What it starts is gone when it returns, also once ctx has
@@ -78,6 +80,9 @@ func Examine(ctx context.Context, options Options) Report {
 	if !options.Quick {
 		options.Looking("asking a claude in a bottle on each runtime, for some seconds")
 		e.add(together(ctx, e.claudeLooks()))
+		table, err := proven.Table()
+		e.report.Pairs = e.seen.sorted()
+		e.add([]Check{judgePairs(e.report.Pairs, table, err)})
 	}
 	return e.report
 }

@@ -22,6 +22,8 @@ type Image struct {
 	Digest    string
 	Platform  string
 	Size      int64 // bytes, packed; 0 while unknown
+	// Claude is the version of its claude, as far as it is known.
+	Claude string
 	// Present says that it is in the local store, Unpacked that snapshots
 	// can be made of it.
 	Present  bool
@@ -121,6 +123,7 @@ func (c *Client) describe(ctx context.Context, found client.Image, digest string
 	}
 	image.chain = facts.chain(0)
 	image.Platform = platforms.Format(facts.config.Platform)
+	image.Claude = claudeOf(found.Labels(), facts.config)
 	if !platforms.Default().Match(facts.config.Platform) {
 		return Image{}, fmt.Errorf("image %s is for %s, this host is %s: choose one for this platform: %w", image.Reference, image.Platform, platforms.DefaultString(), errdefs.ErrFailedPrecondition)
 	}
@@ -212,7 +215,7 @@ func (c *Client) ensure(ctx context.Context, image Image, how fetching) (_ Image
 	}
 	naming, cancel := c.bounded(ctx)
 	defer cancel()
-	return ready, errors.Join(c.name(naming, image.Reference, pulled.Target(), "", how.needed), discard())
+	return ready, errors.Join(c.name(naming, image.Reference, pulled.Target(), nil, how.needed), discard())
 }
 
 // ensureUnpacked unpacks what is here.

@@ -51,6 +51,7 @@ func (c *Client) look(ctx context.Context, image images.Image) (backend.Image, f
 		return seen, facts{}, err
 	}
 	seen.Platform = platforms.Format(known.config.Platform)
+	seen.Claude = claudeOf(image.Labels, known.config)
 	_, err = c.client.SnapshotService(snapshotter).Stat(ctx, known.chain(0))
 	seen.Unpacked = err == nil
 	if seen.Size, err = client.NewImage(c.client, image).Size(ctx); err != nil {
@@ -144,7 +145,7 @@ func (c *Client) TagImage(ctx context.Context, source, target string, needed fun
 	if err != nil {
 		return backend.Image{}, err
 	}
-	if err := c.name(ctx, name, image.Target, image.Labels[backend.LabelRecipe], needed); err != nil {
+	if err := c.name(ctx, name, image.Target, saidOf(image.Labels), needed); err != nil {
 		return backend.Image{}, err
 	}
 	image.Name = name
@@ -153,27 +154,23 @@ func (c *Client) TagImage(ctx context.Context, source, target string, needed fun
 }
 
 // name gives an image a name. An image that has had it, and that somebody needs, is
-// called by its digest from now on.
-// What the name has said of another image's recipe goes; recipe is this one's, or "".
-func (c *Client) name(ctx context.Context, name string, target ocispec.Descriptor, recipe string, needed func(name, digest string) bool) error {
+// called by its digest from now on. Its labels take the place of what the name has said of
+// another image.
+func (c *Client) name(ctx context.Context, name string, target ocispec.Descriptor, labels map[string]string, needed func(name, digest string) bool) error {
 	if _, pinned, err := normalize(name); err != nil {
 		return err
 	} else if pinned != "" && pinned != target.Digest.String() {
 		return fmt.Errorf("image %s can't be %s: its name says another digest: %w", name, target.Digest, errdefs.ErrInvalidArgument)
 	}
-	store := c.client.ImageService()
-	old, err := store.Get(ctx, name)
-	if err == nil && old.Target.Digest != target.Digest && needed != nil && needed(name, old.Target.Digest.String()) {
-		kept := images.Image{Name: withDigest(name, old.Target.Digest.String()), Target: old.Target}
-		if _, err := store.Create(ctx, kept); err != nil && !errdefs.IsAlreadyExists(err) {
-			return c.failed(ctx, "name image "+kept.Name, err)
+	if needed != nil {
+		if err := c.KeepOld(ctx, name, target.Digest.String(), needed); err != nil {
+			return err
 		}
 	}
-	named := images.Image{Name: name, Target: target}
-	if recipe != "" {
-		named.Labels = map[string]string{backend.LabelRecipe: recipe}
-	}
-	if _, err = store.Create(ctx, named); errdefs.IsAlreadyExists(err) {
+	store := c.client.ImageService()
+	named := images.Image{Name: name, Target: target, Labels: labels}
+	_, err := store.Create(ctx, named)
+	if errdefs.IsAlreadyExists(err) {
 		_, err = store.Update(ctx, named, "target", "labels")
 	}
 	if err != nil {

@@ -62,7 +62,7 @@ func (c *Client) ImportImage(ctx context.Context, wish backend.ImageImport, need
 		}
 	}
 	for _, one := range list { // all or none
-		if err := c.name(ctx, one.name, one.target, wish.Recipe, needed); err != nil {
+		if err := c.name(ctx, one.name, one.target, saidOf(map[string]string{backend.LabelRecipe: wish.Recipe}), needed); err != nil {
 			return nil, err
 		}
 		seen, _, err := c.look(ctx, images.Image{Name: one.name, Target: one.target, CreatedAt: time.Now()})

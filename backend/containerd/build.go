@@ -50,11 +50,31 @@ func (b *Backend) Build(ctx context.Context, plan *backend.BuildPlan, out io.Wri
 		result.Audit = b.layout.builds()
 	}
 	key := plan.Steps[len(plan.Steps)-1].Key
-	if err := b.client.NameImage(ctx, plan.Name, image.Digest, map[string]string{backend.LabelRecipe: key}); err != nil {
+	if err := b.nameBuilt(ctx, plan, image.Digest, key); err != nil {
 		return result, err
 	}
 	result.Digest, result.Size = image.Digest, image.Size
 	return result, b.forgetSteps(ctx)
+}
+
+// nameBuilt gives the image its name. One that had the name, and that somebody needs, is
+// called by its digest from now on.
+func (b *Backend) nameBuilt(ctx context.Context, plan *backend.BuildPlan, digest, key string) error {
+	uses, err := b.uses(ctx)
+	if err != nil {
+		return err
+	}
+	err = b.client.KeepOld(ctx, plan.Name, digest, func(name, old string) bool {
+		return plan.Spec.KeepOld || needed(uses)(name, old)
+	})
+	if err != nil {
+		return err
+	}
+	labels := map[string]string{backend.LabelRecipe: key}
+	if plan.Spec.Claude != "" {
+		labels[backend.LabelClaude] = plan.Spec.Claude
+	}
+	return b.client.NameImage(ctx, plan.Name, digest, labels)
 }
 
 // holdBuild waits until no other build is under way.
@@ -105,8 +125,25 @@ func (d *build) start(ctx context.Context) (runtime.Image, int, error) {
 		}
 		return image, i + 1, nil
 	}
-	image, err := client.EnsureImage(ctx, d.detail.base, d.backend.options.Progress)
+	image, err := d.base(ctx)
 	return image, 0, err
+}
+
+// base is the image that the first step goes on from.
+func (d *build) base(ctx context.Context) (runtime.Image, error) {
+	client, base, progress := d.backend.client, d.detail.base, d.backend.options.Progress
+	if d.plan.Spec.Make == nil {
+		return client.EnsureImage(ctx, base, progress)
+	}
+	if !base.Present {
+		d.say("from %s: Debian's packages are unpacked", backend.Printable(d.plan.Spec.From))
+		return client.MakeImage(ctx, base.Reference, d.plan.Disk, usedNow(), d.plan.Spec.Make, progress)
+	}
+	image, err := client.EnsureImage(ctx, base, progress)
+	if err == nil {
+		err = client.NameImage(ctx, image.Reference, image.Digest, usedNow())
+	}
+	return image, err
 }
 
 // usedNow is the label of a step's image.

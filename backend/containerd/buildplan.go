@@ -39,7 +39,7 @@ func (b *Backend) PlanBuild(ctx context.Context, spec backend.BuildSpec) (*backe
 	if err := checkProxy(); err != nil {
 		return nil, err
 	}
-	base, err := b.client.ResolveImage(ctx, spec.From)
+	base, err := b.planBase(ctx, spec)
 	if err != nil {
 		return nil, fmt.Errorf("from: %w", err)
 	}
@@ -65,6 +65,19 @@ func (b *Backend) PlanBuild(ctx context.Context, spec backend.BuildSpec) (*backe
 	return plan, b.planSteps(ctx, plan)
 }
 
+// planBase is the image that the steps go on from. One that is made is called as a step.
+func (b *Backend) planBase(ctx context.Context, spec backend.BuildSpec) (runtime.Image, error) {
+	if spec.Make == nil {
+		return b.client.ResolveImage(ctx, spec.From)
+	}
+	name := stepName + digestOf(spec.From)
+	base, err := b.client.ResolveLocalImage(ctx, name)
+	if errdefs.IsNotFound(err) || err == nil && spec.NoCache {
+		return runtime.Image{Reference: name}, nil
+	}
+	return base, err
+}
+
 // planSteps gives each step its key, and finds those that are there already.
 func (b *Backend) planSteps(ctx context.Context, plan *backend.BuildPlan) error {
 	known, err := b.client.NamedImages(ctx, backend.LabelStep)
@@ -75,7 +88,11 @@ func (b *Backend) planSteps(ctx context.Context, plan *backend.BuildPlan) error 
 	for _, image := range known {
 		there[image.Name] = true
 	}
-	key := digestOf(append([]string{plan.Base.Digest}, plan.Spec.Env...)...)
+	origin := plan.Base.Digest
+	if plan.Spec.Make != nil {
+		origin = plan.Spec.From // as with packages, --no-cache asks for newer ones
+	}
+	key := digestOf(append([]string{origin}, plan.Spec.Env...)...)
 	for _, step := range plan.Spec.Steps {
 		hosts, err := supervise.Hosts(step.Egress, nil)
 		if err != nil {

@@ -142,7 +142,7 @@ func (b *Backend) sandboxPlan(name string, image runtime.Image, choice runtime.C
 		Version: backend.PlanVersion,
 		Name:    name,
 		Image: backend.PlanImage{
-			Reference: image.Reference, Digest: image.Digest, Platform: image.Platform, Present: image.Present, Size: image.Size,
+			Reference: image.Reference, Digest: image.Digest, Platform: image.Platform, Present: image.Present, Size: image.Size, Claude: image.Claude,
 		},
 		Runtime: choice.Plan,
 		User:    backend.PlanUser{Namespace: daemon.UserNamespaces && choice.Handle.MapsUsers()},

@@ -19,6 +19,7 @@ const (
 	exitUsage    = 2   // wrong flags or arguments
 	exitConflict = 3   // name in use
 	exitUnsaved  = 4   // work would be lost
+	exitNewer    = 5   // image update --check: there is a newer claude
 	exitOurs     = 125 // start failed before claude did
 )
 

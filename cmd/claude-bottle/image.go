@@ -17,7 +17,7 @@ func (a *application) imageCommand() *cobra.Command {
 	group := &cobra.Command{
 		Use:     "image",
 		Aliases: []string{"images"},
-		Short:   "Pull, build, import, list, remove and export images",
+		Short:   "Pull, build, update, import, list, remove and export images",
 		Long: `Images are what bottles are made of: a root file system with claude in it. Nothing else
 of an image counts: its labels, volumes, environment, user and entrypoint are nobody's wish.`,
 		Example: `  claude-bottle image pull ghcr.io/example/claude:1
@@ -33,7 +33,7 @@ of an image counts: its labels, volumes, environment, user and entrypoint are no
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	group.AddCommand(
-		a.imagePullCommand(), a.imageBuildCommand(), a.imageImportCommand(), a.imageExportCommand(), a.imageListCommand(),
+		a.imagePullCommand(), a.imageBuildCommand(), a.imageUpdateCommand(), a.imageImportCommand(), a.imageExportCommand(), a.imageListCommand(),
 		a.imageInspectCommand(), a.imageTagCommand(), a.imageRemoveCommand(), a.imagePruneCommand(),
 	)
 	return group

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/image/debian"
 	"github.com/claude-bottle/claude-bottle/image/npm"
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/terminal"
@@ -28,11 +29,13 @@ type buildOptions struct {
 	resources           backend.Resources
 	disk                string
 	timeout             time.Duration
-	registry            string
+	registry, mirror    string
 	noCache, dryRun     bool
 	dockerfile          dockerfileOptions
 	// given says whether a flag stands on the command line.
-	given  func(flag string) bool
+	given func(flag string) bool
+	// made is a recipe in place of the one that is found.
+	made   *backend.Recipe
 	output *format
 }
 
@@ -99,6 +102,7 @@ func (o *buildOptions) add(command *cobra.Command) {
 	flags.StringVar(&o.disk, "disk", buildDisk, "what a step may write, such as 8Gi")
 	flags.DurationVar(&o.timeout, "timeout", buildTimeout, "how long a step may take, or a whole Dockerfile")
 	flags.StringVar(&o.registry, "npm-registry", npm.DefaultRegistry, "`URL` that npm packages are got from")
+	flags.StringVar(&o.mirror, "debian-mirror", "", "`URL` that Debian's packages are got from for debootstrap:SUITE (default $CLAUDE_BOTTLE_DEBIAN_MIRROR, else "+debian.DefaultMirror+")")
 	flags.BoolVar(&o.noCache, "no-cache", false, "run every step, whatever earlier builds have made")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and do nothing")
 	o.output = addFormat(command, "text", "json", "yaml")

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/backend/containerd"
+	"github.com/claude-bottle/claude-bottle/image/debian"
 	"github.com/claude-bottle/claude-bottle/image/npm"
 	"github.com/claude-bottle/claude-bottle/image/recipe"
 	"github.com/claude-bottle/claude-bottle/manifest"
@@ -27,6 +30,10 @@ func (a *application) buildSpec(ctx context.Context, o buildOptions, progress ba
 	if err != nil {
 		return spec, err
 	}
+	if o.made != nil {
+		found = *o.made
+	}
+	_, spec.Claude, _ = recipe.Claude(found) // one without says nothing of it
 	if spec.Limits, err = manifest.Limits(o.resources); err != nil {
 		return spec, usageError{err}
 	}
@@ -42,9 +49,30 @@ func (a *application) buildSpec(ctx context.Context, o buildOptions, progress ba
 	}
 	spec.Require = host.RequireRuntime
 	spec.From, spec.Env = found.From, recipe.Env(found)
+	if suite, ok := recipe.Suite(found.From); ok {
+		mirror, err := a.debianMirror(o.mirror)
+		if err != nil {
+			return spec, err
+		}
+		archive := debian.Archive{URL: mirror, Progress: progress}
+		spec.Make = func(ctx context.Context, w io.Writer) error {
+			return archive.Root(ctx, suite, goruntime.GOARCH, w)
+		}
+	}
 	registry := npm.Registry{URL: o.registry, Progress: progress}
 	spec.Steps, err = recipe.Steps(ctx, found, recipe.Options{Fetch: registry.Put})
 	return spec, err
+}
+
+// debianMirror is where Debian's packages are got: what the flag says, or else the
+// environment.
+func (a *application) debianMirror(flag string) (string, error) {
+	mirror := cmp.Or(flag, a.environment("CLAUDE_BOTTLE_DEBIAN_MIRROR", debian.DefaultMirror))
+	parsed, err := url.Parse(mirror)
+	if err != nil || parsed.Host == "" || (parsed.Scheme != "http" && parsed.Scheme != "https") {
+		return "", usageError{fmt.Errorf("--debian-mirror %s: give a URL such as %s", backend.Printable(mirror), debian.DefaultMirror)}
+	}
+	return strings.TrimRight(mirror, "/"), nil
 }
 
 // findRecipe reads the recipe of the file or the bottle that was asked for.

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/claude-bottle/claude-bottle/image/proven"
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/resources"
 	"github.com/spf13/cobra"
@@ -15,9 +16,13 @@ import (
 var version = "dev"
 
 func (a *application) versionCommand() *cobra.Command {
-	command := &cobra.Command{Use: "version", Short: "Print the version", Args: noArguments, Example: "  claude-bottle version -o json"}
+	command := &cobra.Command{Use: "version", Short: "Print the version", Args: noArguments, Example: "  claude-bottle version -o json\n  claude-bottle version --table"}
 	output := addFormat(command, "text", "json", "yaml")
+	pairs := command.Flags().Bool("table", false, "print which claude is known to work on which runtime instead")
 	command.RunE = func(*cobra.Command, []string) error {
+		if *pairs {
+			return a.printPairs(output)
+		}
 		client := "unknown"
 		if info, ok := debug.ReadBuildInfo(); ok {
 			for _, dependency := range info.Deps {
@@ -34,6 +39,22 @@ func (a *application) versionCommand() *cobra.Command {
 		return err
 	}
 	return command
+}
+
+// printPairs prints the table that ships.
+func (a *application) printPairs(output *format) error {
+	known, err := proven.Table()
+	if err != nil {
+		return err
+	}
+	if done, err := output.structured(a.out, known); done || err != nil {
+		return err
+	}
+	rows := make([][]string, len(known))
+	for i, pair := range known {
+		rows[i] = []string{pair.Claude, pair.Runtime, pair.Version, pair.Seen}
+	}
+	return table(a.out, []string{"CLAUDE", "RUNTIME", "VERSION", "SEEN"}, rows)
 }
 
 func (a *application) schemaCommand() *cobra.Command {

@@ -17,7 +17,10 @@ apt() { command apt-get -qq -o APT::Sandbox::User=root -o Acquire::Retries=3 -o 
 apt update
 apt install -y -- "$@"
 apt clean
-rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache /var/log/apt /var/log/*.log /var/lib/dpkg/*-old /var/lib/systemd/catalog/database /etc/machine-id
+` + cleanScript
+
+// cleanScript removes what the next build would write in another way.
+const cleanScript = `rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache /var/log/apt /var/log/*.log /var/lib/dpkg/*-old /var/lib/systemd/catalog/database /etc/machine-id
 rm -rf /usr/share/python3/debpython/__pycache__
 `
 

@@ -35,6 +35,7 @@ var (
 	npmName      = pattern.Lazy(`^(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*@[0-9][A-Za-z0-9.+-]*$`)
 	npmIntegrity = pattern.Lazy(`^sha512-[A-Za-z0-9+/]{86}==$`)
 	variable     = pattern.Lazy(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	suiteName    = pattern.Lazy(`^[a-z]{2,32}$`)
 	binName      = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
 )
 
@@ -45,6 +46,9 @@ func Check(recipe backend.Recipe) error {
 	}
 	if recipe.From == "" {
 		return wrong("from", "name the image that the recipe starts from")
+	}
+	if suite, ok := Suite(recipe.From); ok && !suiteName().MatchString(suite) {
+		return wrong("from", "%s: write the suite's name, such as debootstrap:bookworm", backend.Printable(recipe.From))
 	}
 	for _, name := range recipe.Packages {
 		if !packageName().MatchString(name) {
@@ -127,6 +131,9 @@ func Steps(ctx context.Context, recipe backend.Recipe, options Options) ([]backe
 		return nil, err
 	}
 	var steps []backend.BuildStep
+	if _, ok := Suite(recipe.From); ok {
+		steps = append(steps, configure())
+	}
 	if len(recipe.Packages) > 0 {
 		steps = append(steps, packages(recipe))
 	}
