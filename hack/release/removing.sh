@@ -8,6 +8,7 @@ remove | 0) ;;
 esac
 if [ -d /run/systemd/system ]; then
 	systemctl stop claude-bottle-controller.service || true
+	rm -f /run/claude-bottle.sock # its name is left by the controller, for the next one
 fi
 if command -v systemctl >/dev/null; then
 	systemctl --quiet disable claude-bottle-controller.service || true
