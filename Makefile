@@ -15,7 +15,12 @@ BENCH ?= .
 PAIRS ?= 11
 SOAK_COUNT ?= 1000
 
-GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+# Another architecture's programs, ARCH=arm64 say, lie apart: in bin/ARCH and libexec/ARCH.
+HOST := $(shell go env GOHOSTARCH)
+ARCH ?= $(HOST)
+BIN := bin$(if $(filter-out $(HOST),$(ARCH)),/$(ARCH))
+
+GO_BUILD := CGO_ENABLED=0 GOARCH=$(ARCH) go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 # What reads a bottle's own bytes, and the files of policy: `make test` fuzzes it each time.
 HOSTILE := ^Fuzz(Message|Frames|Listing|Question|Check|Decode|Hello|Requests|Rules|Load|Extract|Wish)$$
@@ -35,11 +40,11 @@ help: ## List the targets
 		/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
-build: $(PROGRAMS:%=bin/%) ## Build the programs into bin/
+build: $(PROGRAMS:%=$(BIN)/%) ## Build the programs into bin/
 
 # Go knows best what is out of date, so its build is always asked.
-.PHONY: $(PROGRAMS:%=bin/%)
-$(PROGRAMS:%=bin/%): bin/%:
+.PHONY: $(PROGRAMS:%=$(BIN)/%)
+$(PROGRAMS:%=$(BIN)/%): $(BIN)/%:
 	@$(GO_BUILD) -o $@ $($*)
 
 .PHONY: run
@@ -107,16 +112,16 @@ fuzz: ## Run fuzz targets, each for a while (FUZZTIME=seconds, FUZZ=regular expr
 
 .PHONY: install
 install: build ## Copy the programs, the engine and the runtimes below PREFIX (/usr/local), the services where systemd and OpenRC look
-	@hack/setup.sh tools
-	@hack/release/release.sh programs "$(DESTDIR)$(PREFIX)"
+	@ARCH=$(ARCH) hack/setup.sh tools
+	@ARCH=$(ARCH) hack/release/release.sh programs "$(DESTDIR)$(PREFIX)"
 	@install -D -m 0644 hack/systemd/claude-bottle-controller.service "$(DESTDIR)$(SYSTEMD)/claude-bottle-controller.service"
 	@install -D -m 0755 hack/openrc/claude-bottle-controller "$(DESTDIR)$(OPENRC)/claude-bottle-controller"
 	@sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' "$(DESTDIR)$(SYSTEMD)/claude-bottle-controller.service" "$(DESTDIR)$(OPENRC)/claude-bottle-controller"
 
 .PHONY: release
-release: build ## Make archive, .deb, .rpm, bill of materials and checksums in dist/
-	@hack/setup.sh tools release
-	@VERSION=$(VERSION) hack/release/release.sh all dist
+release: build ## Make archive, .deb, .rpm, bill of materials and checksums in dist/ (ARCH=arm64 for that)
+	@ARCH=$(ARCH) hack/setup.sh tools release
+	@ARCH=$(ARCH) VERSION=$(VERSION) hack/release/release.sh all dist
 
 .PHONY: clean
 clean: ## Remove bin/ and dist/ (libexec/ stays: it takes minutes to make again)

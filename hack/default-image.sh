@@ -6,13 +6,15 @@
 #
 # usage: hack/default-image.sh default|test
 #
+# With ARCH=arm64, or amd64, test.tar is made for that architecture on any machine, into libexec/ARCH/images. The default
+# image is made on the architecture that it is for.
+#
 # The same Debian packages and the same pins give the same bytes. DEBIAN_MIRROR and DEBIAN_SECURITY_MIRROR name other
 # mirrors than deb.debian.org.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 recipes=$repository/hack/image
-images=$repository/libexec/images
 
 # Every file that the build itself makes gets this time: 1 November 2026.
 export SOURCE_DATE_EPOCH=1793491200
@@ -91,14 +93,29 @@ fake_claude() {
 	install -m 0755 "$recipes/fake-claude.sh" "$1"
 }
 
+# busybox_commands lists what busybox can do. One of another architecture can't be asked; Debian's configuration
+# is the same everywhere, and so this machine's own speaks for it.
+busybox_commands() {
+	if [[ $ARCH == "$host" ]]; then
+		"$scratch/deb/bin/busybox" --list
+		return
+	fi
+	"$repository/hack/debian.sh" "$host" "$scratch/own" busybox-static
+	"$scratch/own/bin/busybox" --list
+}
+
 # busybox_tar makes the lower layer of the test image: one static binary and a link for each of its commands.
 busybox_tar() {
 	local tree=$scratch/busybox command
 	mkdir -p "$scratch/deb" "$tree"/{bin,dev,etc,proc,root,run,sys,tmp,usr/local/bin,var/tmp}
-	(cd "$scratch/deb" && apt-get download -qq -o APT::Sandbox::User=root busybox-static)
-	dpkg -x "$scratch"/deb/busybox-static_*.deb "$scratch/deb"
+	if [[ $ARCH == "$host" ]]; then
+		(cd "$scratch/deb" && apt-get download -qq -o APT::Sandbox::User=root busybox-static)
+		dpkg -x "$scratch"/deb/busybox-static_*.deb "$scratch/deb"
+	else
+		"$repository/hack/debian.sh" "$ARCH" "$scratch/deb" busybox-static
+	fi
 	install -m 0755 "$scratch/deb/bin/busybox" "$tree/bin/busybox"
-	for command in $("$tree/bin/busybox" --list); do
+	for command in $(busybox_commands); do
 		[[ $command == busybox ]] || ln -s busybox "$tree/bin/$command"
 	done
 	ln -s ../bin "$tree/usr/bin"
@@ -117,7 +134,7 @@ pack() {
 	digest=$(cd "$repository" && CGO_ENABLED=0 go run ./hack/ociarchive \
 		--output "$images/$name.tar" \
 		--name "docker.io/claude-bottle/$name:latest" \
-		--architecture amd64 \
+		--architecture "$ARCH" \
 		--created "$SOURCE_DATE_EPOCH" \
 		--layer "$scratch/lower.tar:$lower" \
 		--layer "$scratch/upper.tar:$upper" \
@@ -144,12 +161,19 @@ make_test() {
 	pack test "busybox-static of Debian" "fake claude" 0.0.0
 }
 
-[[ $(dpkg --print-architecture) == amd64 ]] || fail "images are made for amd64 only; this is $(dpkg --print-architecture)"
+host=$(go env GOHOSTARCH)
+ARCH=${ARCH:-$host}
+images=$repository/libexec/images
+[[ $ARCH == "$host" ]] || images=$repository/libexec/$ARCH/images
 umask 022
 mkdir -p "$images"
 scratch=$(mktemp -d "$images/build.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 case ${1-} in
-default | test) "make_$1" ;;
+default)
+	[[ $ARCH == "$host" ]] || fail "the default image for $ARCH is made on $ARCH; this is $host"
+	make_default
+	;;
+test) make_test ;;
 *) fail "usage: hack/default-image.sh default|test" ;;
 esac

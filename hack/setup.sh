@@ -2,7 +2,7 @@
 # Makes ready what building, testing and running claude-bottle needs, on Debian 12 with Go: packages, then tools and
 # images in libexec/. What is there and up to date is left alone, so a second run takes a moment.
 #
-# usage: hack/setup.sh [all|tools|image|ssh|disk|lint|release|buildkit]...
+# usage: [ARCH=arm64] hack/setup.sh [all|tools|image|ssh|disk|lint|release|buildkit]...
 #
 #   tools  runc, containerd with ctr and its shim, runsc with its shim, and for tests containerd 1.7,
 #          built as the newer one is, and Debian's 1.6 and docker-registry
@@ -13,11 +13,12 @@
 #   all    everything so far (the default)
 #   release  nfpm, for `make release`
 #   buildkit  buildkitd and buildctl, for `make dockerfile`
+#
+# ARCH=arm64, or amd64, on a machine of the other kind: what a release holds of tools, and the test image, are made for
+# that architecture, in libexec/ARCH.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-libexec=$repository/libexec
-stamps=$libexec/.stamps
 
 say() { echo "setup: $*"; }
 
@@ -101,10 +102,25 @@ make_unless_current() {
 
 # make_tool NAME OUTPUT builds one tool by its folder in hack/tools.
 make_tool() {
-	make_unless_current "$1" "$2" "hack/tools/$1" -- "$repository/hack/tools/$1/build.sh" "$libexec"
+	make_unless_current "$1" "$2" "hack/tools/$1" -- env GOARCH="$ARCH" "$repository/hack/tools/$1/build.sh" "$libexec"
+}
+
+# setup_foreign_tools builds what a release for another architecture holds.
+setup_foreign_tools() {
+	local compiler=gcc-x86-64-linux-gnu
+	[[ $ARCH != arm64 ]] || compiler="gcc-aarch64-linux-gnu"
+	want_packages "building tools for $ARCH" ca-certificates debian-archive-keyring git libseccomp-dev make pkg-config \
+		"$compiler" "libc6-dev-$ARCH-cross"
+	make_tool runc runc
+	make_tool containerd containerd
+	make_tool runsc runsc
 }
 
 setup_tools() {
+	if [[ $ARCH != "$host" ]]; then
+		setup_foreign_tools
+		return
+	fi
 	want_packages "building tools" ca-certificates gcc git libc6-dev libseccomp-dev make pkg-config
 	make_tool runc runc
 	make_tool containerd containerd
@@ -116,10 +132,14 @@ setup_tools() {
 }
 
 setup_image() {
+	local recipe="hack/default-image.sh hack/image hack/ociarchive"
+	if [[ $ARCH != "$host" ]]; then
+		make_unless_current image-test images/test.digest "$recipe" -- env ARCH="$ARCH" "$repository/hack/default-image.sh" test
+		return
+	fi
 	want_packages "making images" ca-certificates mmdebstrap
 	want_npm
 	want_package_lists
-	local recipe="hack/default-image.sh hack/image hack/ociarchive"
 	make_unless_current image-test images/test.digest "$recipe" -- "$repository/hack/default-image.sh" test
 	make_unless_current image-default images/default.digest "$recipe" -- "$repository/hack/default-image.sh" default
 }
@@ -143,7 +163,9 @@ setup_lint() {
 	make_tool golangci-lint golangci-lint
 }
 
+# nfpm runs here, whatever the packages are for.
 setup_release() {
+	local ARCH=$host libexec=$repository/libexec stamps=$repository/libexec/.stamps
 	make_tool nfpm nfpm
 }
 
@@ -153,8 +175,17 @@ setup_buildkit() {
 
 command -v go >/dev/null || fail "go is not on PATH: install the Go version that go.mod names"
 go_version=$(go env GOVERSION)
+host=$(go env GOHOSTARCH)
+ARCH=${ARCH:-$host}
+libexec=$repository/libexec
+case $ARCH in
+"$host") ;;
+amd64 | arm64) libexec+=/$ARCH ;;
+*) fail "ARCH=$ARCH: a release is for amd64 or for arm64" ;;
+esac
+stamps=$libexec/.stamps
 mkdir -p "$stamps" "$libexec/images"
-exec 9>"$libexec/.lock"
+exec 9>"$repository/libexec/.lock"
 flock --nonblock 9 || {
 	say "waiting for another set-up"
 	flock 9
@@ -162,6 +193,7 @@ flock --nonblock 9 || {
 
 [[ $# -gt 0 ]] || set -- all
 for part in "$@"; do
+	[[ $ARCH == "$host" || $part =~ ^(tools|image|release)$ ]] || fail "$part is made for $host alone, not for ARCH=$ARCH"
 	case $part in
 	all)
 		setup_tools

@@ -171,11 +171,16 @@ func (c *Client) removeOldProbes(ctx context.Context) error {
 	return err
 }
 
-// copyProgram puts the one program of a probe into its root.
+// copyProgram puts the one program of a probe into its root, for another user to run,
+// whatever the umask: that of a service lets nobody else read.
 func copyProgram(from, rootfs string) error {
 	for _, dir := range []string{"", "proc", "dev", "sys"} {
-		if err := os.MkdirAll(filepath.Join(rootfs, dir), 0o755); err != nil { //nolint:gosec // another user runs in it
+		path := filepath.Join(rootfs, dir)
+		if err := os.MkdirAll(path, 0o755); err != nil { //nolint:gosec // another user runs in it
 			return fmt.Errorf("make probe root: %w", err)
+		}
+		if err := os.Chmod(path, 0o755); err != nil { //nolint:gosec // as above
+			return fmt.Errorf("open probe root: %w", err)
 		}
 	}
 	to := filepath.Join(rootfs, "init")
@@ -188,6 +193,9 @@ func copyProgram(from, rootfs string) error {
 	}
 	if err := os.WriteFile(to, data, 0o755); err != nil { //nolint:gosec // a program
 		return fmt.Errorf("write probe program: %w", err)
+	}
+	if err := os.Chmod(to, 0o755); err != nil { //nolint:gosec // as above
+		return fmt.Errorf("open probe program: %w", err)
 	}
 	return nil
 }

@@ -5,11 +5,19 @@
 # usage: hack/release/release.sh all DIRECTORY        everything, into the directory
 #        hack/release/release.sh programs DIRECTORY   only the programs, as they lie below a prefix: bin and libexec
 #
-# VERSION says which one it is; otherwise git does.
+# VERSION says which one it is; otherwise git does. ARCH=arm64, or amd64, says for which machines; otherwise it is for
+# those like this one. What is there of the same version for another architecture stays, and is in the checksums.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-architecture=amd64
+host=$(go env GOHOSTARCH)
+architecture=${ARCH:-$host}
+bin=$repository/bin
+libexec=$repository/libexec
+if [[ $architecture != "$host" ]]; then
+	bin+=/$architecture
+	libexec+=/$architecture
+fi
 tools=(containerd containerd-shim-runc-v2 runc runsc containerd-shim-runsc-v1)
 
 say() { echo "release: $*"; }
@@ -23,17 +31,20 @@ fail() {
 programs() {
 	local tool missing=
 	for tool in "${tools[@]}"; do
-		[[ -x $repository/libexec/$tool ]] || missing+=" libexec/$tool"
+		[[ -x $libexec/$tool ]] || missing+=" $libexec/$tool"
 	done
-	[[ -z $missing ]] || fail "there is no$missing: run hack/setup.sh tools"
-	install -D -m 0755 "$repository/bin/claude-bottle" "$1/bin/claude-bottle"
-	install -D -m 0755 -t "$1/libexec/claude-bottle" "$repository/bin/bottle-init" "${tools[@]/#/$repository/libexec/}"
+	[[ -z $missing ]] || fail "there is no$missing: run ARCH=$architecture hack/setup.sh tools"
+	install -D -m 0755 "$bin/claude-bottle" "$1/bin/claude-bottle"
+	install -D -m 0755 -t "$1/libexec/claude-bottle" "$bin/bottle-init" "${tools[@]/#/$libexec/}"
 }
 
-# must_be_static DIRECTORY: a program that needs a library of the host is none that runs everywhere.
+# must_be_static DIRECTORY: a program that needs a library of the host is none that runs everywhere, nor is one for
+# other machines.
 must_be_static() {
-	local program
+	local program machine='X86-64'
+	[[ $architecture != arm64 ]] || machine=AArch64
 	for program in "$1"/bin/* "$1"/libexec/claude-bottle/*; do
+		readelf --file-header "$program" | grep -q "Machine:.*$machine" || fail "${program##*/} is not for $architecture"
 		if readelf --dynamic "$program" | grep -F NEEDED; then
 			fail "${program##*/} needs libraries of the host"
 		fi
@@ -49,7 +60,8 @@ services() {
 
 # manual DIRECTORY writes man pages and completions.
 manual() {
-	local program=$repository/bin/claude-bottle
+	local program=$scratch/claude-bottle
+	(cd "$repository" && CGO_ENABLED=0 go build -trimpath -o "$program" ./cmd/claude-bottle) # one that runs here
 	mkdir -p "$1"/man/man1 "$1"/bash-completion/completions "$1"/zsh/site-functions "$1"/fish/vendor_completions.d
 	(cd "$repository" && MANUAL=$1/man/man1 VERSION=$version go test -count=1 -run '^TestEveryVerbHasAManPage$' ./cmd/claude-bottle) >/dev/null
 	gzip -9 --no-name "$1"/man/man1/*.1
@@ -108,7 +120,7 @@ packages() {
 		gzip -9 --no-name >"$scratch/usr/share/doc/claude-bottle/changelog.gz"
 	install -m 0644 "$repository/hack/release/copyright" "$scratch/usr/share/doc/claude-bottle/copyright"
 	clamp "$scratch/usr"
-	sed "s|@VERSION@|$package_version|; s|@ARCHITECTURE@|$architecture|; s|@TREE@|$scratch/usr|; s|@HERE@|$repository/hack/release|" \
+	sed "s|@VERSION@|$package_version|; s|@ARCHITECTURE@|$architecture|; s|@TREE@|$scratch/usr|; s|@SCRATCH@|$scratch|; s|@HERE@|$repository/hack/release|" \
 		"$repository/hack/release/nfpm.yaml" >"$scratch/nfpm.yaml"
 	for kind in deb rpm; do
 		say "claude-bottle_${version}_linux_$architecture.$kind"
@@ -136,7 +148,8 @@ all() {
 	package_version=$(numbered "$version")
 	mkdir -p "$1"
 	output=$(cd "$1" && pwd)
-	rm -f "$output"/claude-bottle_* "$output/SHA256SUMS"
+	find "$output" -maxdepth 1 -name 'claude-bottle_*' ! -name "claude-bottle_${version}_linux_*" -delete
+	rm -f "$output/claude-bottle_${version}_linux_$architecture".*
 	scratch=$(mktemp -d)
 	trap 'rm -rf "$scratch"' EXIT
 	archive

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs after the package's files have come or gone: systemd reads its units anew.
+# Runs after the package's files have gone: systemd reads its units anew.
 set -e
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload || true

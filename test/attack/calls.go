@@ -69,7 +69,6 @@ func onProcesses(at uintptr) []raw {
 		{"quotactl", unix.SYS_QUOTACTL, [6]uintptr{0x800002, text("/"), 0, at}},
 		{"acct", unix.SYS_ACCT, [6]uintptr{text("/tmp/x")}},
 		{"syslog clear", unix.SYS_SYSLOG, [6]uintptr{5, 0, 0}},
-		{"iopl", unix.SYS_IOPL, [6]uintptr{3}},
 		{"socket packet", unix.SYS_SOCKET, [6]uintptr{unix.AF_PACKET, unix.SOCK_RAW, 0}},
 		{"socket raw", unix.SYS_SOCKET, [6]uintptr{unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP}},
 		{"socket raw 6", unix.SYS_SOCKET, [6]uintptr{unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_ICMPV6}},
@@ -82,7 +81,7 @@ func onProcesses(at uintptr) []raw {
 func calls([]string) {
 	space := make([]byte, 4096)
 	at := uintptr(unsafe.Pointer(&space[0])) //nolint:gosec // as above
-	for _, try := range attempts(at) {
+	for _, try := range append(attempts(at), ofMachine()...) {
 		_, _, errno := syscall.RawSyscall6(try.call, try.args[0], try.args[1], try.args[2], try.args[3], try.args[4], try.args[5])
 		if errno == 0 {
 			report(try.name, nil)
