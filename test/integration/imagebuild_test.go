@@ -177,7 +177,7 @@ func TestImageBuildSaysWhatIsWrong(t *testing.T) {
 		{"-f typo.yaml --name a:1", 1, "typo.yaml:2: unknown key package: did you mean packages?"},
 		{"-f out.yaml --name a:1", 1, "from must be a path below the recipe's directory"},
 		{"-f link.yaml --name a:1", 1, "files: link: "},
-		{"-f Dockerfile --name a:1", 2, "a Dockerfile is not built here"},
+		{"-f Dockerfile --name a:1", 1, "Dockerfile: no such file or directory"},
 		{"-f recipe.yaml --name a:1 --disk much", 2, "--disk"},
 		{"-f recipe.yaml --name a:1 --runtime runc", 1, "an image is built under gVisor, or in a user namespace"},
 	} {
