@@ -114,7 +114,7 @@ func TestUsersRunBottlesOfTheirOwnAndReachNoOthers(t *testing.T) {
 		}
 	}
 	bottletest.Contains(t, stranger.Run("list").Want(t, 1).Stderr, "is not open to you", "usermod -aG")
-	bottletest.Contains(t, one.Run("top").Want(t, 1).Stderr, "`top` needs root", place.Socket)
+	bottletest.Contains(t, one.Run("cleanup").Want(t, 1).Stderr, "`cleanup` needs root", place.Socket)
 
 	// What the host's file does not give.
 	one.Write("home/.claude-bottle/bottles/weak.md", "---\nextends: default\ndebug: true\n---\n")
