@@ -57,7 +57,7 @@ test: root ## Set up, build, lint and run all tests (as root)
 	@$(MAKE) build
 	@$(MAKE) lint
 	@$(MAKE) unit
-	@$(MAKE) fuzz FUZZTIME=6 FUZZ='$(HOSTILE)'
+	@$(MAKE) fuzz FUZZTIME=4 FUZZ='$(HOSTILE)'
 	@hack/test.sh bottles
 
 ##@ One stage at a time

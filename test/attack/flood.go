@@ -11,7 +11,7 @@ import (
 )
 
 // floodLine is the length of a line of the flood, with its end.
-const floodLine = 64
+const floodLine = 120
 
 // flood writes that many MiB of numbered lines to the terminal as fast as it is
 // let. How much it has written is in "written" in the working directory, all the

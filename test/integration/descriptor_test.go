@@ -120,7 +120,7 @@ func checkFromOutside(t *testing.T, u *bottletest.User, name string) {
 }
 
 func TestT8_AnImageDoesNotChooseTheWorkingDirectory(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, "true")
 		for i, directory := range []string{"/proc/self/fd/8", "../../.."} {
 			reference := image(t, u, fmt.Sprintf("directory-%d", i), map[string]string{"usr/local/bin/claude": "attack"}, "--directory", directory)

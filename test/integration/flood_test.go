@@ -20,6 +20,7 @@ import (
 // has at rest with the whole flood beside it.
 const (
 	floodMiB    = 24
+	floodLine   = 120 // with its end
 	mostOnWay   = 8 << 20
 	mostMemory  = 64 << 20
 	stormSizes  = 1000
@@ -134,7 +135,7 @@ func bounded(t *testing.T, pids []int) {
 // to be there in its turn.
 func arrivesWhole(t *testing.T, reader *bufio.Reader) {
 	t.Helper()
-	const lines = floodMiB << 20 / 64
+	const lines = floodMiB << 20 / floodLine
 	next, begun := 0, false
 	for {
 		line, err := reader.ReadString('\n')
@@ -148,7 +149,7 @@ func arrivesWhole(t *testing.T, reader *bufio.Reader) {
 				t.Errorf("%d of %d lines have arrived", next, lines)
 			}
 			return
-		case line != fmt.Sprintf("%063d\r\n", next):
+		case line != fmt.Sprintf("%0*d\r\n", floodLine-1, next):
 			t.Fatalf("line %d is %q", next, line)
 		default:
 			next++

@@ -36,7 +36,7 @@ func holds(pid int, end string) bool {
 }
 
 func TestHelperBottleHasTheWorkAndNothingElse(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		does(u, "echo wish > made; ln -s /etc/passwd link; id -u")
 		uid := u.Start(runtime).Want(t, 0).Stdout
 		b := u.Backend(t)

@@ -136,7 +136,7 @@ func isWork(t *testing.T, state string) {
 // TestF24_SpoiltFilesOfADeadBottle: list shows the bottle, one cleanup leaves
 // nothing but the work, and names it, and the name can be used again.
 func TestF24_SpoiltFilesOfADeadBottle(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		for name, how := range spoilers(rand.New(rand.NewPCG(24, 2))) {
 			state, run := dead(t, u, runtime, name)
 			spoil(t, state, how)

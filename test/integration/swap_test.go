@@ -52,7 +52,7 @@ func newKey(t *testing.T, path string) string {
 // TestT44_WhatWasShownArrivesWhateverIsSwappedMeanwhile changes each input while
 // the user is asked: what the plan showed is what arrives.
 func TestT44_WhatWasShownArrivesWhateverIsSwappedMeanwhile(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		wisher(t, u)
 		key, err := os.ReadFile(filepath.Join(u.Home, "key"))
 		if err != nil {

@@ -65,7 +65,7 @@ func waiting(t *testing.T, terminal *os.File) int {
 }
 
 func TestT24_NothingInsideTypesIntoTheUsersTerminal(t *testing.T) {
-	everywhere(t, func(t *testing.T, u *bottletest.User, runtime string) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
 		bring(t, u)
 		does(u, "exec ./attack types 'touch /tmp/typed-by-a-bottle'")
 		s := u.OnTerminal("start", "tester", "--yes", "--discard", "--cwd", "--runtime", runtime)
