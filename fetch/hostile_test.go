@@ -145,6 +145,7 @@ func TestT17_AHostileGitInsideIsBoundedAndRefused(t *testing.T) {
 		{"is of the other kind", instead(`echo "format $(g rev-parse --show-object-format)"`, "echo format sha256"), generous(), "wrong kind"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			l := newLamp(t)
 			l.goIn()
 			l.agent("echo wish >>tracked; head -c 9000 /dev/urandom >more; git add more; git commit -qam first; echo again >>tracked; git commit -qam second")
@@ -202,6 +203,7 @@ func TestT19_ObjectsThatAreTrapsAreRefused(t *testing.T) {
 		".gitmodules is a link": func(l *lamp) string { return l.object("tree", entry("120000", ".gitmodules", blob(l, "/etc/x"))) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := newLamp(t)
 			l.goIn()
 			l.commit(make(l))

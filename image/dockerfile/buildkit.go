@@ -6,11 +6,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +29,7 @@ const withHost = "BUILDKIT_HOST"
 // dialBound bounds how long a socket may take to answer.
 const dialBound = 5 * time.Second
 
-var scheme = regexp.MustCompile(`^[a-z][a-z-]*://.`)
+var scheme = pattern.Lazy(`^[a-z][a-z-]*://.`)
 
 // source says where both programs are from.
 const source = "buildkitd and buildctl are in the archives of https://github.com/moby/buildkit/releases, and in nerdctl's full one"
@@ -58,7 +58,7 @@ func findDaemon(ctx context.Context, asked string, value func(string) string) (s
 		if strings.HasPrefix(asked, "/") {
 			asked = "unix://" + asked
 		}
-		if !scheme.MatchString(asked) {
+		if !scheme().MatchString(asked) {
 			return "", fmt.Errorf("BuildKit's address %s: give one such as unix:///run/buildkit/buildkitd.sock, tcp://HOST:PORT or docker-container://NAME: %w", backend.Printable(asked), errdefs.ErrInvalidArgument)
 		}
 		return asked, answers(ctx, asked)

@@ -9,12 +9,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
+	"github.com/claude-bottle/claude-bottle/pattern"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
@@ -56,7 +56,7 @@ type Plan struct {
 	lookup func(string) (string, bool)
 }
 
-var argument = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+var argument = pattern.Lazy(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 
 // Describe reads the Dockerfile and resolves what is wished, and asks nobody. Have does
 // the rest.
@@ -77,7 +77,7 @@ func Describe(wish Wish) (*Plan, error) {
 		return nil, fmt.Errorf("target %q is no stage's name: %w", plan.Target, errdefs.ErrInvalidArgument)
 	}
 	for _, name := range slices.Sorted(maps.Keys(wish.Args)) {
-		if !argument.MatchString(name) {
+		if !argument().MatchString(name) {
 			return nil, fmt.Errorf("build argument %q: a name has letters, digits and _: %w", name, errdefs.ErrInvalidArgument)
 		}
 		plan.Args = append(plan.Args, name+"="+wish.Args[name])
