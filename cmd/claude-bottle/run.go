@@ -41,8 +41,7 @@ run is quicker to have is left to it.
 What is done goes to standard error with what each claude has said, one line after its
 name; a table, or with -o json all of it, to standard output. A bottle that ended with 0
 and whose work is home is removed; one that failed, or that holds work that is nowhere
-else, is kept, and it is said as what. Through a controller's socket work stays in kept
-bottles, and cp brings it home.
+else, is kept, and it is said as what.
 
 Ctrl-C halts all bottles, keeps their work and says where. A second one doesn't wait for
 them: they end by themselves. Without this program (a hang-up, kill -9) they work on as
