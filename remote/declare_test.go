@@ -60,7 +60,7 @@ func declaredOf(t *testing.T, object string) backend.Declaration {
 // TestADeclarationIsChangedWhereItMay, as the client sees it, and nowhere else.
 func TestADeclarationIsChangedWhereItMay(t *testing.T) {
 	fake := &declaredBackend{holds: declaredOf(t, lampResource)}
-	path, _ := serve(t, fake, nil)
+	path, _, _ := serve(t, fake, nil)
 	client, err := Dial(t.Context(), path, backend.NoProgress{})
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestADeclarationIsChangedWhereItMay(t *testing.T) {
 // TestOnlyBottlesOfTheUserAreMeasured: there is no name to ask by.
 func TestOnlyBottlesOfTheUserAreMeasured(t *testing.T) {
 	fake := &declaredBackend{}
-	path, stop := serve(t, fake, nil)
+	path, _, stop := serve(t, fake, nil)
 	link := greeted(t, path)
 	var found map[string]supervise.Measured
 	for range 2 {

@@ -54,15 +54,9 @@ func (c *connection) enter(ctx context.Context, body json.RawMessage, stream nec
 	if err := stream.Accept(); err != nil {
 		return err
 	}
-	link, err := neck.ServerOfStranger(stream)
-	if err != nil {
-		_ = stream.Close()
-		return nil //nolint:nilerr // it was accepted
-	}
-	defer func() { _ = link.Close() }()
 	books := &entered{work: found, closed: asked.Pristine, leave: out, views: c.user.views}
 	defer books.close()
-	_ = link.Serve(ctx, neck.Bounds{Streams: maxRelayed, Request: maxBody, Strict: true}, func(ctx context.Context, request neck.Request, stream neck.Stream) {
+	c.serveLink(ctx, stream, func(ctx context.Context, request neck.Request, stream neck.Stream) {
 		if !books.answers(ctx, request, stream) {
 			relay(ctx, client, request, stream)
 		}

@@ -37,17 +37,11 @@ func (c *connection) forkOf(ctx context.Context, asked forking) (*backend.Work, 
 	if !ok {
 		return nil, fmt.Errorf("this backend copies no bottles: %w", errdefs.ErrNotImplemented)
 	}
-	found, err := c.user.backend.Find(ctx, asked.Name)
+	found, release, err := c.findOrTake(ctx, asked.Name)
 	if err != nil {
 		return nil, err
 	}
-	if !found.Running {
-		release, err := c.user.backend.Take(ctx, found)
-		if err != nil {
-			return nil, err
-		}
-		defer release()
-	}
+	defer release()
 	// One at a time, so that no two make the last one that may be kept.
 	c.user.forking.Lock()
 	defer c.user.forking.Unlock()

@@ -135,7 +135,7 @@ func (i *fakeInside) Close(context.Context) error {
 // dialLamp is a user's client of it.
 func dialLamp(t *testing.T, b *keptLamp) (*Client, *backend.Work, *user) {
 	t.Helper()
-	path, server := serveBackend(t, b)
+	path, server, _ := serve(t, b, nil)
 	client, err := Dial(t.Context(), path, backend.NoProgress{})
 	if err != nil {
 		t.Fatal(err)
@@ -148,31 +148,6 @@ func dialLamp(t *testing.T, b *keptLamp) (*Client, *backend.Work, *user) {
 	server.mu.Lock()
 	defer server.mu.Unlock()
 	return client, found, server.users[uint32(os.Geteuid())]
-}
-
-func serveBackend(t *testing.T, b Backend) (string, *Server) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "s")
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := NewServer(Options{
-		Open: func(context.Context, uint32) (Backend, error) { return b, nil },
-		Quota: func(uint32) (backend.HostFile, backend.Quota, error) {
-			return backend.HostFile{}, backend.Quota{Bottles: 4, Limits: backend.Limits{MemoryBytes: 1 << 40, CPUMillis: 1 << 20, Processes: 1 << 20}, Runtimes: []string{"gvisor"}}, nil
-		},
-	})
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ctx, listener) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	return path, server
 }
 
 // TestWorkIsAppliedOverTheSocket: the files are the user's process's to write, and only what

@@ -41,13 +41,23 @@ func (c *connection) removeKept(ctx context.Context, asked removal) (backend.Uns
 
 // take finds a kept bottle, and keeps everybody else off it.
 func (c *connection) take(ctx context.Context, name string) (*backend.Work, func(), error) {
-	kept, err := c.user.backend.Find(ctx, name)
+	kept, release, err := c.findOrTake(ctx, name)
+	if err == nil && kept.Running {
+		return nil, nil, fmt.Errorf("bottle %s runs: end it first: %w", kept.ID.Name, errdefs.ErrConflict)
+	}
+	return kept, release, err
+}
+
+// findOrTake finds a bottle, and keeps everybody else off one that is kept: whoever works in one
+// that runs goes on.
+func (c *connection) findOrTake(ctx context.Context, name string) (*backend.Work, func(), error) {
+	found, err := c.user.backend.Find(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	if kept.Running {
-		return nil, nil, fmt.Errorf("bottle %s runs: end it first: %w", kept.ID.Name, errdefs.ErrConflict)
+	if found.Running {
+		return found, func() {}, nil
 	}
-	release, err := c.user.backend.Take(ctx, kept)
-	return kept, release, err
+	release, err := c.user.backend.Take(ctx, found)
+	return found, release, err
 }

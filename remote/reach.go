@@ -38,16 +38,22 @@ func (c *connection) reach(ctx context.Context, body json.RawMessage, stream nec
 	if err := stream.Accept(); err != nil {
 		return err
 	}
-	link, err := neck.ServerOfStranger(stream)
-	if err != nil {
-		_ = stream.Close()
-		return nil //nolint:nilerr // it was accepted
-	}
-	defer func() { _ = link.Close() }()
-	_ = link.Serve(ctx, neck.Bounds{Streams: maxRelayed, Request: maxBody, Strict: true, Enter: c.user.stream}, func(ctx context.Context, request neck.Request, stream neck.Stream) {
+	c.serveLink(ctx, stream, func(ctx context.Context, request neck.Request, stream neck.Stream) {
 		relay(ctx, client, request, stream)
 	})
 	return nil
+}
+
+// serveLink makes a link of a stream that was accepted, and serves it until it ends. What
+// is asked on it counts with all else of the user's.
+func (c *connection) serveLink(ctx context.Context, stream neck.Stream, handle func(context.Context, neck.Request, neck.Stream)) {
+	link, err := neck.ServerOfStranger(stream)
+	if err != nil {
+		_ = stream.Close()
+		return
+	}
+	defer func() { _ = link.Close() }()
+	_ = link.Serve(ctx, neck.Bounds{Streams: maxRelayed, Request: maxBody, Strict: true, Enter: c.user.stream}, handle)
 }
 
 // reaches counts one more link of a user.

@@ -83,22 +83,15 @@ func (b *fakeBottle) Detach(context.Context) error {
 	return nil
 }
 
-// serveFake serves the fake, and returns where. ended is closed when nobody is served any
-// more.
-func serveFake(t *testing.T, fake *fakeBackend, quotaErr error) (path string, stop func()) {
-	t.Helper()
-	return serve(t, fake, quotaErr)
-}
-
-// serve is serveFake for another one.
-func serve(t *testing.T, fake Backend, quotaErr error) (path string, stop func()) {
+// serve serves a backend, and returns where. After stop nobody is served any more.
+func serve(t *testing.T, fake Backend, quotaErr error) (path string, server *Server, stop func()) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "s")
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := NewServer(Options{
+	server = NewServer(Options{
 		Open: func(context.Context, uint32) (Backend, error) { return fake, nil },
 		Quota: func(uint32) (backend.HostFile, backend.Quota, error) {
 			return backend.HostFile{}, backend.Quota{
@@ -106,7 +99,7 @@ func serve(t *testing.T, fake Backend, quotaErr error) (path string, stop func()
 			}, quotaErr
 		},
 	})
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ctx, listener) }()
 	stop = sync.OnceFunc(func() {
@@ -116,7 +109,7 @@ func serve(t *testing.T, fake Backend, quotaErr error) (path string, stop func()
 		}
 	})
 	t.Cleanup(stop)
-	return path, stop
+	return path, server, stop
 }
 
 func greeted(t *testing.T, path string) *neck.Conn {
@@ -138,7 +131,7 @@ func greeted(t *testing.T, path string) *neck.Conn {
 }
 
 func TestTheServerAnswersWhatItKnowsAndNothingOfTheHosts(t *testing.T) {
-	path, _ := serveFake(t, &fakeBackend{}, nil)
+	path, _, _ := serve(t, &fakeBackend{}, nil)
 	link := greeted(t, path)
 	var found backend.Work
 	if err := ask(t.Context(), link, kindFind, named{"panic"}, &found); err == nil {
@@ -180,7 +173,7 @@ func TestTheServerAnswersWhatItKnowsAndNothingOfTheHosts(t *testing.T) {
 // there goes on, and who is one too many loses that link.
 func TestAUserHoldsSoMuchOfTheControllerAndNoMore(t *testing.T) {
 	fake := &fakeBackend{arrived: make(chan struct{}), hold: make(chan struct{})}
-	path, _ := serveFake(t, fake, nil)
+	path, _, _ := serve(t, fake, nil)
 	last := greeted(t, path)
 	answers := make(chan error, maxUserStreams)
 	for range maxUserStreams / maxStreams {
@@ -212,14 +205,14 @@ func TestAUserHoldsSoMuchOfTheControllerAndNoMore(t *testing.T) {
 }
 
 func TestNobodyIsServedUnderAWrongHostFile(t *testing.T) {
-	path, _ := serveFake(t, &fakeBackend{}, errors.New("config.yaml:1: unknown key"))
+	path, _, _ := serve(t, &fakeBackend{}, errors.New("config.yaml:1: unknown key"))
 	if _, err := Dial(t.Context(), path, backend.NoProgress{}); err == nil || !strings.Contains(err.Error(), "unknown key") {
 		t.Errorf("dial: %v", err)
 	}
 }
 
 func TestARequestBeforeTheHelloIsRefused(t *testing.T) {
-	path, _ := serveFake(t, &fakeBackend{}, nil)
+	path, _, _ := serve(t, &fakeBackend{}, nil)
 	conn, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +262,7 @@ func launchLamp(t *testing.T, link *neck.Conn, name string, answer filled) launc
 
 func TestABottleGoesWithItsClientUnlessItIsDetached(t *testing.T) {
 	fake := &fakeBackend{}
-	path, stop := serveFake(t, fake, nil)
+	path, _, stop := serve(t, fake, nil)
 	link := greeted(t, path)
 	failure := neck.FailureOf(errors.New("the lamp is stolen"))
 	if step := launchLamp(t, link, "failed", filled{Failure: failure}); step.Failure == nil || step.Failure.Text != failure.Text {

@@ -116,17 +116,11 @@ func (c *connection) came(ctx context.Context, body json.RawMessage, stream neck
 		return err
 	}
 	defer leave()
-	found, err := c.user.backend.Find(ctx, asked.Name)
+	found, release, err := c.findOrTake(ctx, asked.Name)
 	if err != nil {
 		return err
 	}
-	if !found.Running {
-		release, err := c.user.backend.Take(ctx, found)
-		if err != nil {
-			return err
-		}
-		defer release()
-	}
+	defer release()
 	return receive(stream, maxCame, func(in io.Reader) error {
 		var states []change.State
 		if err := decodeAll(in, &states); err != nil {
