@@ -73,7 +73,10 @@ func (e *Engine) Keep(ctx context.Context, idle time.Duration) error {
 	}
 	if k.daemon == nil {
 		k.idle = idle
-		if err := errors.Join(writeNote(lock, idle), k.start(ctx)); err != nil {
+		if err := writeNote(lock, idle); err != nil {
+			return err
+		}
+		if err := k.start(ctx); err != nil {
 			return err
 		}
 	}

@@ -109,7 +109,7 @@ make_tool() {
 setup_foreign_tools() {
 	local compiler=gcc-x86-64-linux-gnu
 	[[ $ARCH != arm64 ]] || compiler="gcc-aarch64-linux-gnu"
-	want_packages "building tools for $ARCH" ca-certificates debian-archive-keyring git libseccomp-dev make pkg-config \
+	want_packages "building tools for $ARCH" ca-certificates debian-archive-keyring git libc6-dev libseccomp-dev make pkg-config \
 		"$compiler" "libc6-dev-$ARCH-cross"
 	make_tool runc runc
 	make_tool containerd containerd
@@ -134,7 +134,7 @@ setup_tools() {
 setup_image() {
 	local recipe="hack/default-image.sh hack/image hack/ociarchive"
 	if [[ $ARCH != "$host" ]]; then
-		make_unless_current image-test images/test.digest "$recipe" -- env ARCH="$ARCH" "$repository/hack/default-image.sh" test
+		make_unless_current image-test images/test.digest "$recipe hack/debian.sh" -- env ARCH="$ARCH" "$repository/hack/default-image.sh" test
 		return
 	fi
 	want_packages "making images" ca-certificates mmdebstrap
@@ -184,7 +184,7 @@ amd64 | arm64) libexec+=/$ARCH ;;
 *) fail "ARCH=$ARCH: a release is for amd64 or for arm64" ;;
 esac
 stamps=$libexec/.stamps
-mkdir -p "$stamps" "$libexec/images"
+mkdir -p "$stamps" "$libexec/images" "$repository/libexec/.stamps"
 exec 9>"$repository/libexec/.lock"
 flock --nonblock 9 || {
 	say "waiting for another set-up"

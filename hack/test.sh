@@ -31,9 +31,9 @@ folder() {
 
 # deal STAGE... runs all tests of these stages in shares.
 deal() {
-	local stage programs cores
+	local stage cores
 	programs=$(mktemp -d)
-	trap 'rm -rf "$programs"' RETURN
+	trap 'rm -rf "$programs"' EXIT
 	for stage; do
 		go test -c -o "$programs/$stage" "./test/$stage"
 	done
@@ -47,6 +47,10 @@ deal() {
 share() {
 	local stage started=$SECONDS
 	stage=$(basename "$1")
+	[[ $# -gt 1 ]] || {
+		echo "FAIL $stage: it has no tests"
+		exit 1
+	}
 	cd "test/$stage"
 	"$repository/hack/apart.sh" "$1" -test.timeout 60m -test.run "^($(IFS='|' && echo "${*:2}"))\$" || {
 		echo "FAIL $stage: a share of $(($# - 1)) tests, after $((SECONDS - started)) s"

@@ -149,7 +149,7 @@ all() {
 	mkdir -p "$1"
 	output=$(cd "$1" && pwd)
 	find "$output" -maxdepth 1 -name 'claude-bottle_*' ! -name "claude-bottle_${version}_linux_*" -delete
-	rm -f "$output/claude-bottle_${version}_linux_$architecture".*
+	rm -f "$output/claude-bottle_${version}_linux_$architecture".* "$output/SHA256SUMS"
 	scratch=$(mktemp -d)
 	trap 'rm -rf "$scratch"' EXIT
 	archive
