@@ -69,10 +69,10 @@ func (d *Detector) readRules() error {
 		for _, keyword := range rule.Keywords {
 			rule.words = append(rule.words, number(&words, strings.ToLower(keyword)))
 		}
-		rule.pattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(rule.Regex) })
+		rule.pattern = pattern.Lazy(rule.Regex)
 		rule.lines = manyLines().MatchString(rule.Regex)
 		if rule.Path != "" {
-			rule.path = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(rule.Path) })
+			rule.path = pattern.Lazy(rule.Path)
 		}
 		for i := range rule.Allowlists {
 			rule.Allowlists[i].prepare()

@@ -32,7 +32,12 @@ type named struct {
 
 // ImportImage takes the images of an archive, or makes one of a root file system. They
 // get their names once they are whole and unpacked; of what failed nothing stays.
-func (c *Client) ImportImage(ctx context.Context, wish backend.ImageImport, needed func(name, digest string) bool, progress backend.Progress) (_ []backend.Image, err error) {
+func (c *Client) ImportImage(ctx context.Context, wish backend.ImageImport, needed func(name, digest string) bool, progress backend.Progress) ([]backend.Image, error) {
+	return c.importAs(ctx, wish, saidOf(map[string]string{backend.LabelRecipe: wish.Recipe}), needed, progress)
+}
+
+// importAs is ImportImage with these labels for the names.
+func (c *Client) importAs(ctx context.Context, wish backend.ImageImport, labels map[string]string, needed func(name, digest string) bool, progress backend.Progress) (_ []backend.Image, err error) {
 	if wish.Name != "" {
 		if wish.Name, _, err = normalize(wish.Name); err != nil {
 			return nil, err
@@ -62,7 +67,7 @@ func (c *Client) ImportImage(ctx context.Context, wish backend.ImageImport, need
 		}
 	}
 	for _, one := range list { // all or none
-		if err := c.name(ctx, one.name, one.target, saidOf(map[string]string{backend.LabelRecipe: wish.Recipe}), needed); err != nil {
+		if err := c.name(ctx, one.name, one.target, labels, needed); err != nil {
 			return nil, err
 		}
 		seen, _, err := c.look(ctx, images.Image{Name: one.name, Target: one.target, CreatedAt: time.Now()})
@@ -108,7 +113,7 @@ func (c *Client) take(ctx context.Context, wish backend.ImageImport, progress ba
 		_ = writer.CloseWithError(err) // it never fails
 	}()
 	index, err := archive.ImportIndex(ctx, store, reader)
-	_ = reader.CloseWithError(errors.New("the import has ended")) // it never fails
+	_ = reader.CloseWithError(errImported) // it never fails
 	switch {
 	case err != nil && strings.Contains(err.Error(), "unrecognized image format"): // it has no kind
 		return nil, fmt.Errorf("it has neither an index nor a manifest of images: --files imports the tar of a root file system: %w", errdefs.ErrInvalidArgument)

@@ -25,7 +25,7 @@ func (c *Client) MakeImage(ctx context.Context, name string, most int64, labels 
 		_ = writer.CloseWithError(err) // it never fails
 		ended <- err
 	}()
-	list, err := c.ImportImage(ctx, backend.ImageImport{Archive: reader, Files: true, Name: name, MaxSize: most, Replace: true}, func(string, string) bool { return false }, quietBytes{progress})
+	list, err := c.importAs(ctx, backend.ImageImport{Archive: reader, Files: true, Name: name, MaxSize: most, Replace: true}, labels, nil, quietBytes{progress})
 	_ = reader.CloseWithError(errImported) // it never fails
 	cancel()
 	// What kept the tar from being written says more than that it broke off.
@@ -37,9 +37,6 @@ func (c *Client) MakeImage(ctx context.Context, name string, most int64, labels 
 	}
 	if len(list) != 1 {
 		return Image{}, fmt.Errorf("make image %s: %d images came", name, len(list))
-	}
-	if err := c.NameImage(ctx, name, list[0].Digest, labels); err != nil {
-		return Image{}, err
 	}
 	return c.ResolveLocalImage(ctx, name)
 }

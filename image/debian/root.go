@@ -2,6 +2,7 @@ package debian
 
 import (
 	"archive/tar"
+	"bytes"
 	"crypto/md5" //nolint:gosec // by which dpkg knows whether a file was changed
 	"encoding/hex"
 	"errors"
@@ -157,7 +158,10 @@ func (r *root) entry(header *tar.Header, content io.Reader, sum bool) error {
 	default:
 		return fmt.Errorf("it is neither file, directory nor link: %w", errdefs.ErrInvalidArgument)
 	}
-	if err := r.add(name, made, io.TeeReader(content, hash)); err != nil {
+	if sum {
+		content = io.TeeReader(content, hash)
+	}
+	if err := r.add(name, made, content); err != nil {
 		return err
 	}
 	if sum {
@@ -200,5 +204,5 @@ func (r *root) file(name string, content []byte) error {
 	if script(path.Base(name)) {
 		mode = 0o755
 	}
-	return r.add(name, &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(content)), Format: tar.FormatPAX}, strings.NewReader(string(content)))
+	return r.add(name, &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(content)), Format: tar.FormatPAX}, bytes.NewReader(content))
 }

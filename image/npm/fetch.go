@@ -96,18 +96,11 @@ func (r Registry) download(ctx context.Context, entry backend.RecipePackage, to 
 	if err != nil {
 		return fmt.Errorf("registry %s: %w", backend.Printable(r.URL), err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	answer, err := r.get(ctx, address)
 	if err != nil {
-		return fmt.Errorf("registry %s: %w", backend.Printable(r.URL), err)
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("get it: %w", errors.Join(err, errdefs.ErrUnavailable))
+		return err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s: %w", address, backend.Printable(answer.Status), errdefs.ErrNotFound)
-	}
 	sum := sha512.New()
 	body := &counted{from: io.LimitReader(answer.Body, maxPacked+1), total: max(answer.ContentLength, 0), name: "fetching " + entry.Package, progress: r.Progress}
 	n, err := io.Copy(io.MultiWriter(to, sum), body)
@@ -121,6 +114,23 @@ func (r Registry) download(ctx context.Context, entry backend.RecipePackage, to 
 		return fmt.Errorf("its integrity is %s, not what the recipe says: look at both before you change the recipe: %w", got, errdefs.ErrFailedPrecondition)
 	}
 	return nil
+}
+
+// get asks the registry. The caller closes the body.
+func (r Registry) get(ctx context.Context, address string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("registry %s: %w", backend.Printable(r.URL), err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("get it: %w", errors.Join(err, errdefs.ErrUnavailable))
+	}
+	if answer.StatusCode != http.StatusOK {
+		_ = answer.Body.Close()
+		return nil, fmt.Errorf("%s answers %s: %w", address, backend.Printable(answer.Status), errdefs.ErrNotFound)
+	}
+	return answer, nil
 }
 
 // counted reports what was read.

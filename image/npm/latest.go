@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"time"
 
@@ -42,18 +41,11 @@ func (r Registry) find(ctx context.Context, name, version string) (found Release
 	if err != nil {
 		return found, fmt.Errorf("registry %s: %w", backend.Printable(r.URL), err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	answer, err := r.get(ctx, address)
 	if err != nil {
-		return found, fmt.Errorf("registry %s: %w", backend.Printable(r.URL), err)
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return found, errors.Join(err, errdefs.ErrUnavailable)
+		return found, err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusOK {
-		return found, fmt.Errorf("%s answers %s: %w", address, backend.Printable(answer.Status), errdefs.ErrNotFound)
-	}
 	data, err := io.ReadAll(io.LimitReader(answer.Body, maxDescription))
 	if err != nil {
 		return found, fmt.Errorf("%w: %w", err, errdefs.ErrUnavailable)
