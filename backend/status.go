@@ -53,6 +53,9 @@ type Status struct {
 	Message string `json:"message,omitempty"`
 }
 
+// Lives says that the bottle may take something of the host: it is on its way, runs or ends.
+func (s Status) Lives() bool { return s.Phase != PhaseKept && s.Phase != PhaseDead }
+
 // Unsaved is work in a bottle that is nowhere else.
 type Unsaved struct {
 	// Changed counts files outside the top .git, and content of large files in it,

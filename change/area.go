@@ -69,7 +69,7 @@ func ownBelow(into, area string) (string, error) {
 	switch outside := relative == ".." || strings.HasPrefix(relative, "../"); {
 	case !outside && relative != ".":
 		return foldPath(relative), nil
-	case !outside, into == own, strings.HasPrefix(into, own+"/"):
+	case !outside, strings.HasPrefix(into, own+"/"):
 		return "", fmt.Errorf("applies keep their own in %s: name another directory: %w", backend.Printable(into), errdefs.ErrInvalidArgument)
 	default:
 		return "", nil

@@ -13,7 +13,6 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,12 +34,9 @@ func WriteBase(ctx context.Context, state string, tree *backend.WorkTree, goes f
 		return fmt.Errorf("keep what goes in: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	blobs, err := cleanFiles(ctx, tree.Path)
+	blobs, err := trackedFiles(ctx, tree.Path)
 	if err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		log.G(ctx).WithError(err).Debug("list tracked files; all are copied")
+		return err
 	}
 	return (&baseWriter{tree: tree.Root(), dir: filepath.Join(dir, baseFiles), blobs: blobs, left: maxBase}).write(ctx, filepath.Join(dir, baseIndex), root, goes)
 }

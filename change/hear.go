@@ -192,7 +192,7 @@ func (s toldSource) take(changes []*Change, places map[int]int, to *side, absent
 
 func (s toldSource) write(from io.Reader, to string, change *Change) (err error) {
 	mode := os.FileMode(0o644)
-	if s.before && change.OldMode == gitExecutable || !s.before && change.Mode == gitExecutable {
+	if change.modeOf(s.before) == gitExecutable {
 		mode = 0o755
 	}
 	file, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)

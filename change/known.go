@@ -11,7 +11,6 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/archive"
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,12 +33,9 @@ func (k Known) name(path string, is content) string {
 // WriteKnown writes which files of a working directory its repository has as they are, for
 // ReadKnown at the other end. goes says what goes in.
 func WriteKnown(ctx context.Context, to io.Writer, tree *backend.WorkTree, goes func(archive.Entry) error) error {
-	blobs, err := cleanFiles(ctx, tree.Path)
+	blobs, err := trackedFiles(ctx, tree.Path)
 	if err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		log.G(ctx).WithError(err).Debug("list tracked files; all are copied")
+		return err
 	}
 	root, err := tree.Root().Open(".")
 	if err != nil {
@@ -49,7 +45,7 @@ func WriteKnown(ctx context.Context, to io.Writer, tree *backend.WorkTree, goes 
 	w := &baseWriter{out: bufio.NewWriterSize(to, 64<<10)}
 	w.printf("%s\n", baseHeader)
 	left := MaxKnown - len(baseHeader) - len(baseEnd) - 32
-	err = archive.Walk(ctx, root, func(entry archive.Entry) error {
+	walk := func(entry archive.Entry) error {
 		if err := goes(entry); err != nil {
 			return err
 		}
@@ -68,7 +64,10 @@ func WriteKnown(ctx context.Context, to io.Writer, tree *backend.WorkTree, goes 
 			w.count++
 		}
 		return w.err
-	})
+	}
+	if len(blobs) > 0 {
+		err = archive.Walk(ctx, root, walk)
+	}
 	w.printf("%s %d\n", baseEnd, w.count)
 	if err == nil {
 		err = w.err

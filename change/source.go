@@ -54,11 +54,7 @@ type treeSource struct {
 func (s treeSource) fetch(ctx context.Context, changes []*Change, wanted []int, to *side, absent func(int, string)) error {
 	for _, number := range wanted {
 		change := changes[number]
-		mode := change.Mode
-		if s.old {
-			mode = change.OldMode
-		}
-		note, err := s.one(ctx, change.Path, mode, to, number)
+		note, err := s.one(ctx, change.Path, change.modeOf(s.old), to, number)
 		switch {
 		case missing(err) || errors.Is(err, errReplaced):
 			absent(number, noteReplaced)
@@ -109,12 +105,12 @@ func (s treeSource) open(path, mode string) (file *os.File, target string, err e
 	return nil, target, err
 }
 
-// opened is open for its side of a change.
-func (s treeSource) opened(change *Change) (file *os.File, target string, err error) {
-	if s.old {
-		return s.open(change.Path, change.OldMode)
+// modeOf is git's mode of one side.
+func (c *Change) modeOf(old bool) string {
+	if old {
+		return c.OldMode
 	}
-	return s.open(change.Path, change.Mode)
+	return c.Mode
 }
 
 // openSide opens what was put into a side. A link there is the agent's own.

@@ -99,7 +99,7 @@ func (v *View) Tell(ctx context.Context, to io.ReadWriter) error {
 func (v *View) tell() toldView {
 	said := toldView{Changes: []toldChange{}, Notes: v.Notes}
 	kept, _ := v.before.(*base)
-	names := map[string]bool{}
+	looked := map[string]bool{}
 	for _, change := range v.changes {
 		one := toldChange{Change: *change, Name: []byte(change.Path), State: v.mark[change.Path], Before: change.before, After: change.after}
 		if kept != nil && change.before {
@@ -109,14 +109,13 @@ func (v *View) tell() toldView {
 		said.Changes = append(said.Changes, one)
 		for _, dir := range append(above(change.Path), ".") {
 			for _, name := range []string{"HEAD", "objects", "refs", "commondir"} {
-				if below := path.Join(dir, name); !names[below] && v.has(below) {
-					names[below] = true
+				below := path.Join(dir, name)
+				if !looked[below] && v.has(below) {
+					said.Names = append(said.Names, []byte(below))
 				}
+				looked[below] = true
 			}
 		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		said.Names = append(said.Names, []byte(name))
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.equal)) {
 		said.Equal = append(said.Equal, State{[]byte(name), v.mark[name]})
@@ -139,7 +138,7 @@ func (v *View) give(ctx context.Context, out *tar.Writer, before bool, at int, r
 	switch from := from.(type) {
 	case treeSource:
 		if there {
-			file, link, err = from.opened(change)
+			file, link, err = from.open(change.Path, change.modeOf(from.old))
 		}
 	case *base:
 		if kept := from.index[change.Path]; there && kept.kind == keptFile {

@@ -134,7 +134,9 @@ func TestWhatBreaksOffIsNotTakenForWhole(t *testing.T) {
 	b.commit()
 	b.launch()
 	b.edit("file", "2\n")
-	for _, answer := range []string{"", "{", "{}\n" + strings.Repeat("\x00", 1024)} {
+	// A change whose contents do not come.
+	const change = `{"changes":[{"path":"file","kind":"modified","oldMode":"100644","mode":"100644","name":"ZmlsZQ==","state":"","after":true}]}`
+	for _, answer := range []string{"", "{", change + "\n" + strings.Repeat("\x00", 1024)} {
 		here, there := net.Pipe()
 		go func() {
 			_, _ = io.WriteString(there, answer)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/hostgit"
+	"github.com/containerd/log"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -16,6 +17,18 @@ import (
 type blob struct {
 	name string
 	size int64
+}
+
+// trackedFiles is cleanFiles for who can do without them.
+func trackedFiles(ctx context.Context, dir string) (map[string]blob, error) {
+	blobs, err := cleanFiles(ctx, dir)
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		log.G(ctx).WithError(err).Debug("list tracked files; all are copied")
+	}
+	return blobs, nil
 }
 
 // cleanFiles lists the files below dir that are as the index has them, with their

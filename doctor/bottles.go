@@ -56,7 +56,7 @@ func judgeController(led bool, bottles []backend.Status, err error) Check {
 		switch {
 		case bottle.Foreign:
 			foreign++
-		case bottle.Detached && bottle.Phase != backend.PhaseKept && bottle.Phase != backend.PhaseDead:
+		case bottle.Detached && bottle.Lives():
 			living++
 		}
 	}

@@ -158,8 +158,8 @@ func (d *destination) ours(ctx context.Context) (map[string]string, error) {
 	return refs, nil
 }
 
-// maxHaves bounds how many objects a bottle is told of.
-const maxHaves = 20_000
+// MaxHaves bounds how many objects a bottle is told of.
+const MaxHaves = 20_000
 
 // haves are objects that both sides have: what the bottle has had from here, and
 // what has come from it. It is told of no others.
@@ -178,7 +178,7 @@ func (d *destination) haves(ctx context.Context, books Books, work *backend.Work
 	if len(names) == 0 {
 		return nil, nil
 	}
-	names = names[:min(len(names), maxHaves)]
+	names = names[:min(len(names), MaxHaves)]
 	there, err := kinds(ctx, d.git, names)
 	if err != nil {
 		return nil, err

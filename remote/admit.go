@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,11 +25,12 @@ const helperOf = "helper of "
 func (u *user) admit(ctx context.Context, plan *backend.Plan, quota backend.Quota) (release func(), err error) {
 	u.admitting.Lock()
 	defer u.admitting.Unlock()
+	launching := u.launches() // first: what is listed by then is not counted twice
 	list, err := u.backend.ListActive(ctx)
 	if err != nil {
 		return nil, err
 	}
-	bottles, kept := int64(1), 0
+	bottles := int64(1)
 	sum := plan.Limits
 	add := func(limits backend.Limits) {
 		bottles++
@@ -37,7 +39,7 @@ func (u *user) admit(ctx context.Context, plan *backend.Plan, quota backend.Quot
 		sum.Processes += limits.Processes
 	}
 	helped := map[string]bool{}
-	for name, limits := range u.launches() {
+	for name, limits := range launching {
 		add(limits)
 		if of, ok := strings.CutPrefix(name, helperOf); ok {
 			of, _, _ = strings.Cut(of, " ")
@@ -45,11 +47,10 @@ func (u *user) admit(ctx context.Context, plan *backend.Plan, quota backend.Quot
 		}
 	}
 	for _, status := range list {
-		if _, is := u.launches()[status.Name]; is {
+		if _, is := launching[status.Name]; is {
 			continue
 		}
 		if status.Phase == backend.PhaseKept {
-			kept++
 			continue
 		}
 		if status.Helps != "" && helped[status.Helps] {
@@ -61,7 +62,7 @@ func (u *user) admit(ctx context.Context, plan *backend.Plan, quota backend.Quot
 		return nil, err
 	}
 	if plan.Resume == nil {
-		if err := keepsNoMore(kept); err != nil {
+		if err := keepsNoMore(list); err != nil {
 			return nil, err
 		}
 	}
@@ -69,7 +70,13 @@ func (u *user) admit(ctx context.Context, plan *backend.Plan, quota backend.Quot
 }
 
 // keepsNoMore is an error when no further bottle may be kept.
-func keepsNoMore(kept int) error {
+func keepsNoMore(list []backend.Status) error {
+	kept := 0
+	for _, status := range list {
+		if status.Phase == backend.PhaseKept {
+			kept++
+		}
+	}
 	if kept < maxKept {
 		return nil
 	}
@@ -104,11 +111,7 @@ func within(quota backend.Quota, bottles int64, sum backend.Limits) error {
 func (u *user) launches() map[string]backend.Limits {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	list := map[string]backend.Limits{}
-	for name, limits := range u.launching {
-		list[name] = limits
-	}
-	return list
+	return maps.Clone(u.launching)
 }
 
 func (u *user) launchesOne(plan *backend.Plan) (release func()) {

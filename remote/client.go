@@ -161,8 +161,8 @@ func (c *Client) Examined(ctx context.Context) ([]backend.Status, error) {
 	return list, c.ask(ctx, kindList, listing{Examine: true}, &list)
 }
 
-// ExaminedKept is ListActive with what is unsaved in each kept bottle, however long that
-// takes.
+// ExaminedKept is ListActive with what is unsaved in each kept bottle; what was not looked
+// at within ten minutes has no Unsaved.
 func (c *Client) ExaminedKept(ctx context.Context) ([]backend.Status, error) {
 	var list []backend.Status
 	return list, c.ask(ctx, kindList, listing{Examine: true, Kept: true}, &list)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/neck"
@@ -73,12 +74,7 @@ func (c *connection) measure(ctx context.Context, body json.RawMessage, stream n
 	if err != nil {
 		return err
 	}
-	var running []backend.Status
-	for _, status := range list {
-		if status.Phase != backend.PhaseKept && status.Phase != backend.PhaseDead {
-			running = append(running, status)
-		}
-	}
+	running := slices.DeleteFunc(list, func(status backend.Status) bool { return !status.Lives() })
 	return say(stream, c.measured(ctx, running))
 }
 

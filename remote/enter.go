@@ -172,16 +172,13 @@ func (e *entered) left(_ context.Context, stream neck.Stream) error {
 	return say(stream, struct{}{})
 }
 
-// maxTips bounds the object names that are told.
-const maxTips = 20_000
-
 func (e *entered) tips(_ context.Context, stream neck.Stream) error {
 	known, err := ledger.Tips(e.work)
 	if err != nil {
 		return err
 	}
 	names := slices.Sorted(maps.Keys(known))
-	return say(stream, names[:min(len(names), maxTips)])
+	return say(stream, names[:min(len(names), fetch.MaxHaves)])
 }
 
 func (e *entered) note(ctx context.Context, stream neck.Stream) error {

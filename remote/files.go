@@ -41,13 +41,26 @@ func (c *connection) extract(ctx context.Context, body json.RawMessage, stream n
 	if err := decode(body, &asked); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	one := c.held[asked.Name]
-	c.mu.Unlock()
-	if one == nil || one.target == nil || asked.Place.Path() == "" {
-		return fmt.Errorf("there is nothing to be filled: %w", errdefs.ErrNotFound)
+	one, err := c.filling(asked.Name)
+	if err != nil {
+		return err
+	}
+	if asked.Place.Path() == "" {
+		return errNothingToFill
 	}
 	return receive(stream, bound(asked.Place), func(in io.Reader) error { return one.target.Extract(ctx, asked.Place, in) })
+}
+
+var errNothingToFill = fmt.Errorf("there is nothing to be filled: %w", errdefs.ErrNotFound)
+
+// filling is a bottle of this connection whose places are there to be filled.
+func (c *connection) filling(name string) (*held, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if one := c.held[name]; one != nil && one.target != nil {
+		return one, nil
+	}
+	return nil, errNothingToFill
 }
 
 // receive has take read what a client sends, and says how it went.

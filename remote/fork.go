@@ -49,13 +49,7 @@ func (c *connection) forkOf(ctx context.Context, asked forking) (*backend.Work, 
 	if err != nil {
 		return nil, err
 	}
-	kept := 0
-	for _, status := range list {
-		if status.Phase == backend.PhaseKept {
-			kept++
-		}
-	}
-	if err := keepsNoMore(kept); err != nil {
+	if err := keepsNoMore(list); err != nil {
 		return nil, err
 	}
 	return forks.Fork(ctx, found, asked.As)

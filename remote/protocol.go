@@ -80,8 +80,8 @@ type named struct {
 }
 
 type listing struct {
-	// Examine asks for what is unsaved, too, Kept for kept bottles alone and as long as it
-	// takes.
+	// Examine asks for what is unsaved, too, Kept for kept bottles alone and for
+	// as long as a view may take.
 	Examine bool `json:"examine,omitempty"`
 	Kept    bool `json:"kept,omitempty"`
 }

@@ -55,7 +55,8 @@ const (
 	maxConnections     = 256
 	maxUserConnections = 16
 	maxReached         = 16 // bottles that a user reaches at a time
-	// What a stream may hold is a request and what was sent beyond it, 1.25 MiB.
+	// What a stream holds by itself is a request and what was sent beyond it, 1.25 MiB; what a
+	// client says beyond that is bounded by maxViews and change.MaxKnown.
 	maxUserStreams = 128
 )
 

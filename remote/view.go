@@ -37,6 +37,10 @@ func (c *connection) known(_ context.Context, body json.RawMessage, stream neck.
 	if err := decode(body, &asked); err != nil {
 		return err
 	}
+	one, err := c.filling(asked.Name)
+	if err != nil {
+		return err
+	}
 	return receive(stream, change.MaxKnown, func(in io.Reader) error {
 		known, err := change.ReadKnown(in)
 		if err != nil {
@@ -44,11 +48,9 @@ func (c *connection) known(_ context.Context, body json.RawMessage, stream neck.
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		one := c.held[asked.Name]
-		if one == nil || one.target == nil {
-			return fmt.Errorf("there is nothing to be filled: %w", errdefs.ErrNotFound)
+		if one.bottle == nil { // else it was filled meanwhile, and nobody asks for it any more
+			one.known = known
 		}
-		one.known = known
 		return nil
 	})
 }

@@ -2,11 +2,10 @@ package supervise
 
 import (
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/egress"
+	"golang.org/x/sys/unix"
 )
 
 // Missing names the secrets of a plan that this process can't read again: those from the
@@ -32,7 +31,7 @@ func Missing(plan *backend.Plan, home string) []string {
 		}
 	}
 	for _, entry := range plan.SSH {
-		if entry.Locked || !readable(entry.From, home) {
+		if entry.Locked || !readable(entry.From) {
 			names = append(names, "the SSH key for "+entry.Host)
 		}
 	}
@@ -40,14 +39,8 @@ func Missing(plan *backend.Plan, home string) []string {
 }
 
 // readable says whether a file of this host can be read; one without a path is a client's.
-func readable(path, home string) bool {
-	if below, ok := strings.CutPrefix(path, "~/"); ok {
-		path = filepath.Join(home, below)
-	}
-	if path == "" {
-		return false
-	}
-	file, err := os.Open(path)
+func readable(path string) bool {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO would wait for ever
 	if err != nil {
 		return false
 	}

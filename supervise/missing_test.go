@@ -29,8 +29,8 @@ func TestWhatIsMissingIsNamedByWhereItCameFrom(t *testing.T) {
 			{Name: "program", Source: "command:/bin/cat"}, {Name: "no-program", Source: "command:/nowhere/cat"},
 		},
 		SSH: []backend.PlanSSH{
-			{Host: "here", From: filepath.Join(home, "key")}, {Host: "short", From: "~/key"}, {Host: "locked", From: "~/key", Locked: true},
-			{Host: "of-client"}, {Host: "lost", From: "~/nothing"},
+			{Host: "here", From: filepath.Join(home, "key")}, {Host: "locked", From: filepath.Join(home, "key"), Locked: true},
+			{Host: "of-client"}, {Host: "lost", From: filepath.Join(home, "nothing")},
 		},
 	}
 	got := Missing(plan, home)

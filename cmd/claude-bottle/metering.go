@@ -50,7 +50,7 @@ func (m *metering) look(ctx context.Context) ([]topRow, error) {
 		return nil, err
 	}
 	list = slices.DeleteFunc(list, func(status backend.Status) bool {
-		return !runs(status) || len(m.names) > 0 && !slices.Contains(m.names, status.Name)
+		return !status.Lives() || len(m.names) > 0 && !slices.Contains(m.names, status.Name)
 	})
 	measured, err := m.measure(ctx, list)
 	if err != nil {
@@ -76,9 +76,4 @@ func (m *metering) look(ctx context.Context) ([]topRow, error) {
 		return rows, missing(m.names, rows)
 	}
 	return rows, nil
-}
-
-// runs says that a bottle takes something of the host.
-func runs(status backend.Status) bool {
-	return status.Phase != backend.PhaseKept && status.Phase != backend.PhaseDead
 }

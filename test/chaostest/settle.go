@@ -64,7 +64,7 @@ func (r *run) living() (names []string, resting bool) {
 		switch {
 		case status.Phase == backend.PhaseRunning && status.Detached:
 			names = append(names, status.Name)
-		case status.Phase != backend.PhaseKept && status.Phase != backend.PhaseDead:
+		case status.Lives():
 			return nil, false
 		}
 	}
