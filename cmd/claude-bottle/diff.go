@@ -57,7 +57,6 @@ when something does, and 2 when that can't be told.`,
 	command.RunE = func(command *cobra.Command, args []string) error {
 		switch {
 		case o.files.given():
-			a.verb += " -f"
 			return a.interruptible(command, func(ctx context.Context) error { return a.diffFiles(ctx, o.files) })
 		case o.stat && o.nameOnly:
 			return usageError{errors.New("--stat and --name-only exclude each other")}

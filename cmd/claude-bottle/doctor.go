@@ -16,7 +16,6 @@ import (
 	"github.com/claude-bottle/claude-bottle/manifest"
 	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 // doctorOptions are the flags of doctor.
@@ -82,7 +81,7 @@ func (a *application) doctor(ctx context.Context, o doctorOptions) error {
 	}
 	if o.output.value == "text" {
 		paper := checkPaper{out: a.out, colours: a.colours(a.out)}
-		passing := passingLine{out: a.err, shown: !a.quiet && term.IsTerminal(int(a.err.Fd()))}
+		passing := passingLine{out: a.err, shown: !a.quiet && terminal.Is(a.err)}
 		options.Looking = passing.show
 		options.Told = func(checks []doctor.Check) {
 			passing.clear()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -208,9 +209,9 @@ func stoppedEngine(before engine.Status) string {
 	case before.PID == 0 && before.Keeper == 0:
 		return "the engine does not run: nothing was stopped"
 	case len(before.Tasks) > 0:
-		return fmt.Sprintf("stopped the engine (process %d); what it ran lives on: %s", before.PID, strings.Join(before.Tasks, ", "))
+		return fmt.Sprintf("stopped the engine (process %d); what it ran lives on: %s", cmp.Or(before.PID, before.Keeper), strings.Join(before.Tasks, ", "))
 	default:
-		return fmt.Sprintf("stopped the engine (process %d)", before.PID)
+		return fmt.Sprintf("stopped the engine (process %d)", cmp.Or(before.PID, before.Keeper))
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -21,7 +22,7 @@ type fanOut struct {
 	secrets backend.Secrets
 	look    *lookout
 	results []*runResult
-	numbers numbers
+	last    atomic.Int64 // the greatest number that a bottle of this run was given
 	room    room
 
 	watching sync.Once  // by a controller

@@ -17,20 +17,6 @@ import (
 // beginWait bounds the start of claude in a bottle that is up.
 const beginWait = time.Minute
 
-// numbers are those of the bottles of a run, the greatest that it has given.
-type numbers struct {
-	mu   sync.Mutex
-	last int
-}
-
-// next is one that this run has not given yet.
-func (n *numbers) next() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.last++
-	return n.last
-}
-
 // room is what the bottles of a run take of what their user may have.
 type room struct {
 	mu      sync.Mutex
@@ -89,9 +75,9 @@ func (f *fanOut) number(ctx context.Context, tasks []string) error {
 	if err != nil {
 		return err
 	}
-	f.numbers.last = firstFree(f.options.name, used) - 1
+	f.last.Store(int64(firstFree(f.options.name, used)) - 1)
 	for _, task := range tasks {
-		f.results = append(f.results, &runResult{Name: f.name(f.numbers.next()), Task: task})
+		f.results = append(f.results, &runResult{Name: f.name(int(f.last.Add(1))), Task: task})
 	}
 	return backend.ValidateName("bottle", f.results[len(tasks)-1].Name)
 }
@@ -157,7 +143,7 @@ func (f *fanOut) begin(ctx context.Context, i int) (backend.ID, error) {
 		switch {
 		case errdefs.IsAlreadyExists(err):
 			was := result.Name
-			result.Name = f.name(f.numbers.next())
+			result.Name = f.name(int(f.last.Add(1)))
 			f.tell(result, "in place of %s, which somebody else has", was)
 		case !full || !f.room.wait(ctx, since) && ctx.Err() == nil:
 			return id, err

@@ -169,10 +169,11 @@ func TestARunWaitsForRoomThatItsOwnBottlesTake(t *testing.T) {
 	a, k := quietApplication(t), sleeping(t)
 	f := fanOutOf(t, a, k, 2)
 	var mu sync.Mutex
-	full, refused := false, make(chan struct{}, 1)
+	full, launches, refused := false, 0, make(chan struct{}, 1)
 	k.most = func(string) error {
 		mu.Lock()
 		defer mu.Unlock()
+		launches++
 		if full {
 			select {
 			case refused <- struct{}{}:
@@ -201,6 +202,9 @@ func TestARunWaitsForRoomThatItsOwnBottlesTake(t *testing.T) {
 	f.room.leave(true)
 	if err := <-begun; err != nil {
 		t.Error(err)
+	}
+	if launches != 3 {
+		t.Errorf("two bottles were tried %d times, want 3: one was refused once", launches)
 	}
 	f.room.leave(true)
 	full = true

@@ -47,8 +47,9 @@ func (a *application) imageBuildCommand() *cobra.Command {
 		Long: `Build an image from the recipe that stands under image: in a bottle file, or in a
 file of its own; without either, the default image by the recipe that ships.
 
-A recipe starts from an image, and puts onto that packages of Debian's, npm packages,
-files beside it, and what shell commands leave. Each step runs in a bottle of its own,
+A recipe starts from an image, or from Debian's own packages (debootstrap:bookworm), and
+puts onto that packages of Debian's, npm packages, files beside it, and what shell
+commands leave. Each step runs in a bottle of its own,
 as root of that bottle, under gVisor or in a user namespace: it has no credential, no
 file of this host, and reaches the hosts that the recipe lists and no others. What a
 step leaves is a layer; it is found again as long as nothing that it is made of has
@@ -110,6 +111,9 @@ func (o *buildOptions) add(command *cobra.Command) {
 
 // buildImage plans and builds.
 func (a *application) buildImage(ctx context.Context, o buildOptions) error {
+	if o.timeout <= 0 {
+		return usageError{fmt.Errorf("--timeout %s: give a time such as 30m", o.timeout)}
+	}
 	if wish, err := a.findDockerfile(o); err != nil {
 		return err
 	} else if wish != nil {
@@ -134,16 +138,8 @@ func (a *application) buildImage(ctx context.Context, o buildOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.dryRun {
-		if done, err := o.output.structured(a.out, plan); done || err != nil {
-			return err
-		}
-		return plan.Print(a.out)
-	}
-	if !a.quiet {
-		if err := plan.Print(a.err); err != nil {
-			return err
-		}
+	if shown, err := a.showBuild(plan, o); shown || err != nil {
+		return err
 	}
 	result, err := a.runBuild(ctx, builder, plan, progress)
 	if err != nil {
@@ -152,15 +148,32 @@ func (a *application) buildImage(ctx context.Context, o buildOptions) error {
 	return a.printBuilt(result, o.output)
 }
 
+// showBuild shows what would be built; shown says that this was all that was asked for.
+func (a *application) showBuild(plan printer, o buildOptions) (shown bool, err error) {
+	switch {
+	case o.dryRun:
+		return true, printPlan(a.out, plan, o.output)
+	case a.quiet:
+		return false, nil
+	default:
+		return false, plan.Print(a.err)
+	}
+}
+
 var errNoBuilder = fmt.Errorf("this backend builds no images: %w", errdefs.ErrNotImplemented)
 
 // runBuild builds, and shows what the steps say.
 func (a *application) runBuild(ctx context.Context, builder backend.Builder, plan *backend.BuildPlan, progress *progress) (backend.BuildResult, error) {
 	defer progress.finish()
+	return builder.Build(ctx, plan, a.heard(progress))
+}
+
+// heard is where the words of a build go, which are foreign text.
+func (a *application) heard(progress *progress) io.Writer {
 	if a.quiet {
-		return builder.Build(ctx, plan, io.Discard)
+		return io.Discard
 	}
-	return builder.Build(ctx, plan, clearing{progress, terminal.NewFilter(a.err)})
+	return clearing{progress, terminal.NewFilter(a.err)}
 }
 
 // clearing takes the bar away before something else is written.

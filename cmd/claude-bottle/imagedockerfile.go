@@ -14,7 +14,6 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/image/dockerfile"
 	"github.com/claude-bottle/claude-bottle/manifest"
-	"github.com/claude-bottle/claude-bottle/terminal"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
@@ -32,9 +31,9 @@ func (o *dockerfileOptions) add(command *cobra.Command) {
 	flags.StringVar(&o.buildKit, "buildkit", "", "`address` of buildkitd (default $BUILDKIT_HOST, else its usual sockets)")
 }
 
-// onlyRecipes are the flags that bound the steps of recipes; BuildKit has bounds of its own.
+// onlyRecipes are the flags that say something to the steps of recipes alone.
 func onlyRecipes() []string {
-	return []string{"runtime", "allow-vulnerable-runc", "memory", "cpus", "processes", "disk", "npm-registry"}
+	return []string{"runtime", "allow-vulnerable-runc", "memory", "cpus", "processes", "disk", "npm-registry", "debian-mirror"}
 }
 
 // namesDockerfile says that the file which was named is a Dockerfile: by its own name, or
@@ -71,7 +70,7 @@ func (a *application) findDockerfile(o buildOptions) (*dockerfile.Wish, error) {
 			}
 			*path = absolute
 		}
-	case o.bottle == "":
+	case o.bottle == "" || o.file != "": // the file of a recipe; findRecipe refuses both together
 		return nil, o.noDockerfile()
 	default:
 		found, err := a.dockerfileOf(o.bottle)
@@ -88,16 +87,13 @@ func (a *application) findDockerfile(o buildOptions) (*dockerfile.Wish, error) {
 			return nil, usageError{fmt.Errorf("--%s is for recipes: how BuildKit runs the steps of a Dockerfile is buildkitd's to say", flag)}
 		}
 	}
-	if o.timeout <= 0 {
-		return nil, usageError{fmt.Errorf("--timeout %s: give a time such as 30m", o.timeout)}
-	}
 	return wish, a.overlay(wish, o.dockerfile)
 }
 
 // noDockerfile refuses flags that say something to BuildKit where a recipe is built.
 func (o buildOptions) noDockerfile() error {
-	if o.dockerfile.target != "" || len(o.dockerfile.args) > 0 {
-		return usageError{errors.New("--target and --build-arg are for Dockerfiles: name one with -f, or a bottle that has one")}
+	if o.dockerfile.target != "" || o.dockerfile.buildKit != "" || len(o.dockerfile.args) > 0 {
+		return usageError{errors.New("--target, --build-arg and --buildkit are for Dockerfiles: name one with -f, or a bottle that has one")}
 	}
 	return nil
 }
@@ -141,16 +137,8 @@ func (a *application) buildDockerfile(ctx context.Context, wish *dockerfile.Wish
 	if err := plan.Have(ctx, *wish); err != nil {
 		return err
 	}
-	if o.dryRun {
-		if done, err := o.output.structured(a.out, plan); done || err != nil {
-			return err
-		}
-		return plan.Print(a.out)
-	}
-	if !a.quiet {
-		if err := plan.Print(a.err); err != nil {
-			return err
-		}
+	if shown, err := a.showBuild(plan, o); shown || err != nil {
+		return err
 	}
 	progress := newProgress(a.err, a.quiet, time.Now())
 	defer progress.finish()
@@ -178,11 +166,7 @@ func (a *application) buildDockerfile(ctx context.Context, wish *dockerfile.Wish
 // runBuildKit builds, shows what BuildKit says, and imports what comes back.
 func (a *application) runBuildKit(ctx context.Context, carrier backend.ImageCarrier, plan *dockerfile.Plan, progress *progress) (image backend.Image, err error) {
 	defer progress.finish()
-	said := io.Discard
-	if !a.quiet {
-		said = clearing{progress, terminal.NewFilter(a.err)}
-	}
-	err = plan.Build(ctx, said, func(ctx context.Context, archive io.Reader) error {
+	err = plan.Build(ctx, a.heard(progress), func(ctx context.Context, archive io.Reader) error {
 		list, err := carrier.ImportImage(ctx, backend.ImageImport{Archive: archive, Name: plan.Name, Recipe: plan.Recipe})
 		if err == nil {
 			image = list[0]
@@ -205,7 +189,12 @@ func dockerfileFor(spec backend.Spec) *dockerfile.Wish {
 // haveDockerfile is haveImage for a bottle with a Dockerfile. It is built when it is not
 // there, or not of what the file says now, unless what is there is settled; whether files of
 // the context have changed is not looked at.
-func (l *launching) haveDockerfile(ctx context.Context, wish *dockerfile.Wish, spec backend.Spec) error {
+func (l *launching) haveDockerfile(ctx context.Context, builder backend.Builder, wish *dockerfile.Wish, spec backend.Spec) error {
+	if isSettled(spec) {
+		if there, err := builder.HasImage(ctx, wish.Name); err != nil || there {
+			return err
+		}
+	}
 	images, ok := l.opened.(openedImages)
 	if !ok {
 		return nil // whoever plans it says so
@@ -214,9 +203,6 @@ func (l *launching) haveDockerfile(ctx context.Context, wish *dockerfile.Wish, s
 	there, err := images.InspectImage(ctx, wish.Name)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return err
-	}
-	if there != nil && isSettled(spec) {
-		return nil
 	}
 	plan, err := dockerfile.Describe(*wish)
 	if err == nil && there != nil && there.Recipe == plan.Recipe {

@@ -40,9 +40,6 @@ func (a *application) buildSpec(ctx context.Context, o buildOptions, progress ba
 	if spec.DiskBytes, err = manifest.ParseSize(o.disk); err != nil || spec.DiskBytes <= 0 {
 		return spec, usageError{fmt.Errorf("--disk %q: give a size such as 512Mi or 8Gi", o.disk)}
 	}
-	if o.timeout <= 0 {
-		return spec, usageError{fmt.Errorf("--timeout %s: give a time such as 30m", o.timeout)}
-	}
 	host, err := manifest.LoadHost(manifest.Options{HostFile: manifest.DefaultHostFile})
 	if err != nil {
 		return spec, err
@@ -104,7 +101,11 @@ func (a *application) findRecipe(o buildOptions, spec *backend.BuildSpec) (backe
 		return backend.Recipe{}, err
 	}
 	if bottle.Recipe == nil {
-		return backend.Recipe{}, fmt.Errorf("bottle %s has no recipe: its image is %s: %w", o.bottle, backend.Printable(bottle.Image), errdefs.ErrFailedPrecondition)
+		image := cmp.Or(bottle.Image, containerd.DefaultImage)
+		if bottle.Dockerfile != nil {
+			image = "made by " + bottle.Dockerfile.File
+		}
+		return backend.Recipe{}, fmt.Errorf("bottle %s has no recipe: its image is %s: %w", o.bottle, backend.Printable(image), errdefs.ErrFailedPrecondition)
 	}
 	if spec.Name == "" {
 		spec.Name = backend.BuiltImage(o.bottle)
@@ -128,7 +129,7 @@ func (l *launching) haveImage(ctx context.Context, spec backend.Spec) error {
 		return nil
 	}
 	if wish := dockerfileFor(spec); wish != nil {
-		return l.haveDockerfile(ctx, wish, spec)
+		return l.haveDockerfile(ctx, builder, wish, spec)
 	}
 	build, settled := recipeFor(spec)
 	if build == nil {

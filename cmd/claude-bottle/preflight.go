@@ -55,8 +55,11 @@ func (a *application) preflight(ctx context.Context, o startOptions, options man
 	return secrets, err
 }
 
+// printer is a plan, of whatever.
+type printer interface{ Print(w io.Writer) error }
+
 // printPlan prints what a try is for.
-func printPlan(w *os.File, plan *backend.Plan, output *format) error {
+func printPlan(w *os.File, plan printer, output *format) error {
 	done, err := output.structured(w, plan)
 	if done || err != nil {
 		return err

@@ -36,7 +36,7 @@ func (a *application) usersSocket() string {
 // offered are the verbs that work through a controller. All others need root.
 func offered() []string {
 	return []string{
-		"start", "resume", "restart", "run", "apply -f", "diff -f", "list", "get", "describe", "top",
+		"start", "resume", "restart", "run", "apply -f", "list", "get", "describe", "top",
 		"attach", "logs", "exec", "port-forward", "stop", "wait", "cp", "rm", "delete",
 		"fetch", "merge", "diff", "apply", "fork", "gc",
 		"egress allow", "egress deny", "egress pending", "egress approve", "egress test",

@@ -55,10 +55,13 @@ func TestF1_TestF17_AnArchiveIsThereWholeOrNotAtAll(t *testing.T) {
 		}
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
-		t.Errorf("%v, %v", info.Mode(), err)
+		t.Errorf("%v, %v", info, err)
 	}
 	// And by the way of file systems without such files.
 	if err := writeBeside(path, func(w io.Writer) error { _, err := io.WriteString(w, "third"); return err }); err != nil || len(names()) != 1 {
+		t.Errorf("%v, %q", err, names())
+	}
+	if err := writeBeside(path, func(io.Writer) error { return broken }); !errors.Is(err, broken) || len(names()) != 1 {
 		t.Errorf("%v, %q", err, names())
 	}
 }

@@ -133,20 +133,7 @@ func TestF1_TestF26_WhatIsBrokenOffGoesOnOrIsTakenAway(t *testing.T) {
 	nothingOnDisk(t, u, "a pull that was broken off")
 
 	data := []byte(contentOf(t, filepath.Join(u.Daemon.Libexec, "images", "test.tar")))
-	command := u.Command("image", "import", "-")
-	in, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := in.Write(data[:900<<10]); err != nil {
-		t.Fatal(err)
-	}
-	bottletest.Eventually(t, "a transfer is under way", func() bool { return strings.Contains(u.Left(), "ingest ") })
-	_ = command.Process.Kill()
-	_ = command.Wait()
+	killedImport(t, u, data[:900<<10])
 	bottletest.Contains(t, piped(u, data[:700<<10], "image", "import", "-").Want(t, 1).Stderr, "unexpected EOF")
 	nothingOnDisk(t, u, "an import that failed")
 }

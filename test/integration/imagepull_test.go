@@ -140,10 +140,9 @@ func TestAPullThatWasCutGoesOn(t *testing.T) {
 	nothingCreated(t, u)
 }
 
-func TestWhatACutImportOrPullLeavesIsDropped(t *testing.T) {
-	u, registry, _, digest := puller(t, "2.4")
-	// An import that waits for more.
-	data := []byte(contentOf(t, filepath.Join(u.Daemon.Libexec, "images", "test.tar")))
+// killedImport is an import that was killed while it waited for more than this.
+func killedImport(t *testing.T, u *bottletest.User, begun []byte) {
+	t.Helper()
 	command := u.Command("image", "import", "-")
 	in, err := command.StdinPipe()
 	if err != nil {
@@ -152,12 +151,19 @@ func TestWhatACutImportOrPullLeavesIsDropped(t *testing.T) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := in.Write(data[:900<<10]); err != nil {
+	if _, err := in.Write(begun); err != nil {
 		t.Fatal(err)
 	}
 	bottletest.Eventually(t, "a transfer is under way", func() bool { return strings.Contains(u.Left(), "ingest ") })
 	_ = command.Process.Kill()
 	_ = command.Wait()
+}
+
+func TestWhatACutImportOrPullLeavesIsDropped(t *testing.T) {
+	u, registry, _, digest := puller(t, "2.4")
+	// An import that waits for more.
+	data := []byte(contentOf(t, filepath.Join(u.Daemon.Libexec, "images", "test.tar")))
+	killedImport(t, u, data[:900<<10])
 	if left := u.Left(); !strings.Contains(left, "lease ") {
 		t.Errorf("left is %q", left)
 	}
