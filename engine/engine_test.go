@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -151,6 +152,39 @@ func TestF7_ADaemonThatDiesInUseIsStartedAgain(t *testing.T) {
 }
 
 // TestF34_ADaemonWhoseSocketIsGoneIsReplaced: it would hold the root directory for ever.
+// Until then a daemon that ends is not started again.
+func TestF7_AStartWaitsUntilTheKeeperHasSeenTheAnswer(t *testing.T) {
+	p := newPlace(t)
+	if err := p.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := p.lockAsKeeper(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Close() }()
+	daemon, err := net.Listen("unix", p.Address()) //nolint:noctx // closed below
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = daemon.Close() }()
+	k := &keeper{engine: p.Engine, lock: lock}
+	if err := k.writeNote(true); err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 5*pause)
+	defer cancel()
+	if _, err := p.Start(short, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("before the keeper has seen it: %v", err)
+	}
+	if err := k.writeNote(false); err != nil {
+		t.Fatal(err)
+	}
+	if started, err := p.Start(t.Context(), nil); err != nil || started {
+		t.Errorf("after: started %t, %v", started, err)
+	}
+}
+
 func TestF34_ADaemonWhoseSocketIsGoneIsReplaced(t *testing.T) {
 	p := newPlace(t)
 	p.starts(0)

@@ -33,11 +33,15 @@ type note struct {
 	Start string        `json:"start"` // by which the pid is known
 	Since time.Time     `json:"since"`
 	Idle  time.Duration `json:"idle"`
+	// Starting says that the keeper has not seen the daemon answer yet: if it ends now,
+	// the keeper gives up.
+	Starting bool `json:"starting,omitempty"`
 }
 
 // keeper is the work of one.
 type keeper struct {
 	engine *Engine
+	lock   *os.File // holds the note
 	idle   time.Duration
 	daemon *process
 	since  time.Time // the daemon was started, or found
@@ -60,11 +64,11 @@ func (e *Engine) Keep(ctx context.Context, idle time.Duration) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
-	k := &keeper{engine: e, idle: idle, used: time.Now(), pause: firstPause}
+	k := &keeper{engine: e, lock: lock, idle: idle, used: time.Now(), pause: firstPause}
 	if before := readNote(lock); before != nil {
 		k.idle = before.Idle // that of the daemon, if there still is one
 	}
-	if err := writeNote(lock, k.idle); err != nil {
+	if err := k.writeNote(true); err != nil {
 		return err
 	}
 	defer func() { k.daemon.close() }()
@@ -73,14 +77,17 @@ func (e *Engine) Keep(ctx context.Context, idle time.Duration) error {
 	}
 	if k.daemon == nil {
 		k.idle = idle
-		if err := writeNote(lock, idle); err != nil {
+		if err := k.writeNote(true); err != nil {
 			return err
 		}
 		if err := k.start(ctx); err != nil {
 			return err
 		}
 	}
-	return k.watch(ctx, lock)
+	if err := k.writeNote(false); err != nil {
+		return err
+	}
+	return k.watch(ctx)
 }
 
 // lockAsKeeper has patience with who only asks whether the lock is held.
@@ -101,17 +108,17 @@ func readNote(lock *os.File) *note {
 	return &noted
 }
 
-func writeNote(lock *os.File, idle time.Duration) error {
+func (k *keeper) writeNote(starting bool) error {
 	start, err := startTime(os.Getpid())
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(note{PID: os.Getpid(), Start: start, Since: time.Now().Round(time.Second), Idle: idle})
+	data, err := json.Marshal(note{PID: os.Getpid(), Start: start, Since: time.Now().Round(time.Second), Idle: k.idle, Starting: starting})
 	if err == nil {
-		err = lock.Truncate(0)
+		err = k.lock.Truncate(0)
 	}
 	if err == nil {
-		_, err = lock.WriteAt(data, 0)
+		_, err = k.lock.WriteAt(data, 0)
 	}
 	if err != nil {
 		return fmt.Errorf("write note of the keeper: %w", err)

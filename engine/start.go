@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"syscall"
 
@@ -31,7 +33,7 @@ func (e *Engine) Start(ctx context.Context, keeper *exec.Cmd) (started bool, err
 		if err != nil {
 			return false, err
 		}
-		if answers && (kept || e.foreign()) {
+		if answers && (kept && e.serves() || !kept && e.foreign()) {
 			return started, nil
 		}
 		started = started || !answers
@@ -52,6 +54,14 @@ func (e *Engine) Start(ctx context.Context, keeper *exec.Cmd) (started bool, err
 			return false, fmt.Errorf("start the engine: %w", err)
 		}
 	}
+}
+
+// serves says that the keeper has seen the daemon answer, and from now on sees to it that
+// it goes on doing so.
+func (e *Engine) serves() bool {
+	data, err := os.ReadFile(e.keeperLock())
+	var noted note
+	return err == nil && json.Unmarshal(data, &noted) == nil && !noted.Starting
 }
 
 // foreign says that a daemon on the socket was started by somebody else, who sees to it.

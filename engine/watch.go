@@ -19,7 +19,7 @@ const (
 )
 
 // watch returns when the daemon has ended for good.
-func (k *keeper) watch(ctx context.Context, lock *os.File) error {
+func (k *keeper) watch(ctx context.Context) error {
 	look := longLook
 	if k.idle > 0 {
 		look = max(shortLook, min(k.idle/5, longLook))
@@ -32,7 +32,7 @@ func (k *keeper) watch(ctx context.Context, lock *os.File) error {
 			log.G(ctx).Info("end as told")
 			return k.end(ctx)
 		case <-k.daemon.gone:
-			if again, err := k.revive(ctx, lock); err != nil || !again {
+			if again, err := k.revive(ctx); err != nil || !again {
 				return err
 			}
 		case <-tick.C:
@@ -70,8 +70,8 @@ func (e *Engine) removeSockets() error {
 
 // revive starts a daemon that has died again, if somebody uses it and this is still the
 // keeper of the place: somebody may have removed the whole directory.
-func (k *keeper) revive(ctx context.Context, lock *os.File) (again bool, err error) {
-	ours, err := lock.Stat()
+func (k *keeper) revive(ctx context.Context) (again bool, err error) {
+	ours, err := k.lock.Stat()
 	if err != nil {
 		return false, fmt.Errorf("look at lock of the keeper: %w", err)
 	}
