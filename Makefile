@@ -5,6 +5,11 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
+# The Go that go.mod names builds, also where a host's default is to take its own.
+ifndef GOTOOLCHAIN
+export GOTOOLCHAIN := $(shell hack/toolchain.sh)
+endif
+
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PREFIX ?= /usr/local
 SYSTEMD ?= $(PREFIX)/lib/systemd/system
@@ -93,6 +98,11 @@ chaos: root build ## Strike at every step, and swap names while trees are copied
 dockerfile: root build ## Have BuildKit itself build images for bottles; the first time builds it, which takes minutes
 	@hack/setup.sh buildkit
 	@hack/test.sh dockerfile
+
+.PHONY: audit
+audit: ## Look for known vulnerabilities in what is called, here and in the programs of libexec/
+	@hack/setup.sh tools audit
+	@hack/audit.sh calls
 
 .PHONY: soak
 soak: root build ## Start and end bottles many times (SOAK_COUNT=1000)

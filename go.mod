@@ -2,6 +2,8 @@ module github.com/claude-bottle/claude-bottle
 
 go 1.26.8
 
+toolchain go1.26.10
+
 require (
 	github.com/CycloneDX/cyclonedx-go v0.12.0
 	github.com/ProtonMail/go-crypto v1.5.2

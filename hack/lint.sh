@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the format of the Go files, runs go vet and golangci-lint over them, shellcheck over the scripts, and systemd
-# over its units. All checks run, and one that fails makes the whole fail. usage: hack/lint.sh
+# Checks the format of the Go files, runs go vet, golangci-lint and govulncheck over them, shellcheck over the scripts,
+# and systemd over its units. All checks run, and one that fails makes the whole fail. usage: hack/lint.sh
 # shellcheck disable=SC2317 # checks are called by name
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -51,6 +51,8 @@ fi
 check gofmt format
 check "go vet" go vet ./...
 check golangci-lint libexec/golangci-lint run ./...
+check "go mod verify" go mod verify
+check "known vulnerabilities" hack/audit.sh imports
 check shellcheck scripts
 check "systemd units" units
 exit "$failed"

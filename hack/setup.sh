@@ -2,14 +2,15 @@
 # Makes ready what building, testing and running claude-bottle needs, on Debian 12 with Go: packages, then tools and
 # images in libexec/. What is there and up to date is left alone, so a second run takes a moment.
 #
-# usage: [ARCH=arm64] hack/setup.sh [all|tools|image|ssh|disk|lint|release|buildkit]...
+# usage: [ARCH=arm64] hack/setup.sh [all|tools|image|ssh|disk|audit|lint|release|buildkit]...
 #
 #   tools  runc, containerd with ctr and its shim, runsc with its shim, and for tests containerd 1.7,
 #          built as the newer one is, and Debian's 1.6 and docker-registry
 #   image  the archives of the default image and of the test image
 #   ssh    sshd, which tests start on ports of their own
 #   disk   mkfs.xfs, for a file system whose files can share content, and strace, which sees when what is synced
-#   lint   golangci-lint and shellcheck
+#   audit  govulncheck, and Go's database of known vulnerabilities
+#   lint   golangci-lint and shellcheck, and what audit has
 #   all    everything so far (the default)
 #   release  nfpm, for `make release`
 #   buildkit  buildkitd and buildctl, for `make dockerfile`
@@ -161,6 +162,11 @@ setup_disk() {
 setup_lint() {
 	want_packages "linting scripts" shellcheck
 	make_tool golangci-lint golangci-lint
+	setup_audit
+}
+
+setup_audit() {
+	make_tool govulncheck govulncheck
 }
 
 # nfpm runs here, whatever the packages are for.
@@ -174,7 +180,8 @@ setup_buildkit() {
 }
 
 command -v go >/dev/null || fail "go is not on PATH: install the Go version that go.mod names"
-go_version=$(go env GOVERSION)
+export GOTOOLCHAIN=${GOTOOLCHAIN:-$("$repository/hack/toolchain.sh")}
+go_version=$(cd "$repository" && go env GOVERSION)
 host=$(go env GOHOSTARCH)
 ARCH=${ARCH:-$host}
 libexec=$repository/libexec
@@ -202,7 +209,7 @@ for part in "$@"; do
 		setup_disk
 		setup_lint
 		;;
-	tools | image | ssh | disk | lint | release | buildkit) "setup_$part" ;;
-	*) fail "usage: hack/setup.sh [all|tools|image|ssh|disk|lint|release|buildkit]..." ;;
+	tools | image | ssh | disk | audit | lint | release | buildkit) "setup_$part" ;;
+	*) fail "usage: hack/setup.sh [all|tools|image|ssh|disk|lint|audit|release|buildkit]..." ;;
 	esac
 done

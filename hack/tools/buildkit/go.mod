@@ -2,6 +2,8 @@ module github.com/claude-bottle/claude-bottle/hack/tools/buildkit
 
 go 1.26.8
 
+toolchain go1.26.10
+
 tool (
 	github.com/moby/buildkit/cmd/buildctl
 	github.com/moby/buildkit/cmd/buildkitd

@@ -2,6 +2,8 @@ module github.com/claude-bottle/claude-bottle/hack/tools/containerd-1.7
 
 go 1.26.8
 
+toolchain go1.26.10
+
 tool (
 	github.com/containerd/containerd/cmd/containerd
 	github.com/containerd/containerd/cmd/containerd-shim-runc-v2
