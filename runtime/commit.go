@@ -107,7 +107,7 @@ func (c *Client) CommitStep(ctx context.Context, step Step) (Image, error) {
 	if err != nil {
 		return Image{}, c.failed(ctx, "look for image "+step.Name, err)
 	}
-	if err := found.Unpack(ctx, snapshotter); err != nil {
+	if err := c.unblocked(ctx, func() error { return found.Unpack(ctx, snapshotter) }); err != nil {
 		return Image{}, c.failed(ctx, "unpack image "+step.Name, err)
 	}
 	return c.describe(ctx, found, target.Digest.String())

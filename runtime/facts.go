@@ -117,7 +117,7 @@ func (c *Client) unpack(ctx context.Context, found client.Image, bounds bundle.L
 		bounds.Bytes -= size.Bytes
 		bounds.Entries -= size.Entries
 	}
-	return found.Unpack(ctx, snapshotter)
+	return c.unblocked(ctx, func() error { return found.Unpack(ctx, snapshotter) })
 }
 
 func (c *Client) measure(ctx context.Context, layer ocispec.Descriptor, bounds bundle.Limits) (bundle.Size, error) {

@@ -21,7 +21,21 @@ type Snapshot struct{ Key string }
 func (c *Client) PrepareSnapshot(ctx context.Context, key string, image Image, users *IDMap) error {
 	// The daemon goes on when the asker hangs up: whoever undoes this must
 	// know how it ended.
-	ctx, cancel := c.bounded(context.WithoutCancel(ctx))
+	ctx = context.WithoutCancel(ctx)
+	prepare := func() error { return c.prepareSnapshot(ctx, key, image, users) }
+	err := c.unblocked(ctx, prepare)
+	if !errdefs.IsNotFound(err) {
+		return err
+	}
+	image.Unpacked = false // somebody has taken it for one to spare
+	if _, err := c.EnsureImage(ctx, image, backend.NoProgress{}); err != nil {
+		return err
+	}
+	return prepare()
+}
+
+func (c *Client) prepareSnapshot(ctx context.Context, key string, image Image, users *IDMap) error {
+	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	labels := map[string]string{backend.LabelID: key}
 	if users != nil {
