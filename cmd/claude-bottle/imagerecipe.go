@@ -105,6 +105,9 @@ func (a *application) findRecipe(o buildOptions, spec *backend.BuildSpec) (backe
 		if bottle.Dockerfile != nil {
 			image = "made by " + bottle.Dockerfile.File
 		}
+		if bottle.Devcontainer != nil {
+			image += ", as " + bottle.Devcontainer.File + " says"
+		}
 		return backend.Recipe{}, fmt.Errorf("bottle %s has no recipe: its image is %s: %w", o.bottle, backend.Printable(image), errdefs.ErrFailedPrecondition)
 	}
 	if spec.Name == "" {

@@ -68,6 +68,15 @@ func (l *launching) prepare(ctx context.Context, spec backend.Spec) (*backend.Pl
 	return plan, nil
 }
 
+// approved has the files of repositories approved that say what is built.
+func (l *launching) approved(ctx context.Context, spec backend.Spec) error {
+	options, err := l.app.manifestOptions()
+	if err != nil {
+		return err
+	}
+	return l.app.approveForeign(ctx, options, spec, l.tty)
+}
+
 // agree shows the plan, has it said yes to, and reads the secrets that it names.
 func (l *launching) agree(ctx context.Context, options manifest.Options, spec backend.Spec, plan *backend.Plan) (backend.Secrets, error) {
 	return l.app.preflight(ctx, l.options, options, spec, plan, l.tty)
