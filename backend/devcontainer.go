@@ -64,13 +64,17 @@ func (c SetupCommand) Line() string {
 	return line
 }
 
+// Outfits says that a plan's commands are to run: in a new bottle, once.
+func (p *Plan) Outfits() bool { return len(p.Setup) > 0 && p.Resume == nil }
+
 // Outfitter is a Bottle in which commands can be run before claude is.
 type Outfitter interface {
 	// Outfit runs a command in the workspace, with claude's own environment, and returns
 	// its exit code. What it says goes to out: foreign text. The error is as ExecClaude's.
 	Outfit(ctx context.Context, command SetupCommand, out io.Writer) (exitCode int, err error)
-	// Undo takes a bottle down in which claude never began, and keeps nothing of it.
-	Undo(ctx context.Context) error
+	// Outfitted says that all commands of the plan have ended well. Where the plan has some,
+	// nothing of a bottle is kept that ends before.
+	Outfitted(ctx context.Context) error
 }
 
 // printDevcontainer shows what of a plan comes from a devcontainer.json.

@@ -1,0 +1,96 @@
+package integration
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/claude-bottle/claude-bottle/test/bottletest"
+	"github.com/claude-bottle/claude-bottle/test/containerdtest"
+)
+
+// inDevcontainer gives the project a devcontainer.json, and the bottle file names the
+// project as the source of its image.
+func inDevcontainer(u *bottletest.User, text string, lines ...string) (path string) {
+	u.Write("project/.devcontainer/devcontainer.json", text)
+	u.Write("home/.claude-bottle/bottles/default.md", "---\nimage: {devcontainer: "+u.Cwd+"}\nruntime: runc\n"+strings.Join(lines, "\n")+"\n---\n")
+	return filepath.Join(u.Cwd, ".devcontainer", "devcontainer.json")
+}
+
+// TestABottleIsMadeAsADevcontainerSays: image, environment, commands and ports, once its
+// content is approved, and nothing of what would reach for the host.
+func TestABottleIsMadeAsADevcontainerSays(t *testing.T) {
+	eachRuntime(t, func(t *testing.T, u *bottletest.User, runtime string) {
+		port := freePort(t, "127.0.0.1")
+		inDevcontainer(u, fmt.Sprintf(`{
+	// of the test
+	"image": %q,
+	"containerEnv": {"GREETING": "from ${containerWorkspaceFolder}", "KEY": "${localEnv:ANTHROPIC_API_KEY}"},
+	"postCreateCommand": {"b": ["sh", "-c", "id -u | wc -l >> made"], "a": "echo \"$GREETING,$KEY\" >> made; echo words of a"},
+	"forwardPorts": [%s, "db:5432"],
+	"mounts": ["source=/,target=/host,type=bind"],
+}`, containerdtest.TestImage, port), fmt.Sprintf("env: {FAKE_CLAUDE_RUN: httpd -f -p 127.0.0.1:%s -h /workspace}", port))
+		start := []string{"start", "tester", "--yes", "--detach", "--runtime", runtime}
+		bottletest.Contains(t, u.Run(start...).Want(t, 125).Stderr, ".devcontainer/devcontainer.json is not approved, and --yes does not cover it")
+		s := u.OnTerminal(append(start, "--", "-p", "serve")...)
+		s.Shows("Approve it? [y/N]")
+		s.Types("y\r")
+		if code := s.Ends(); code != 0 {
+			t.Fatalf("it ended with %d: %s", code, s.Text())
+		}
+		bottletest.Contains(t, s.Text(), "GREETING set by devcontainer.json", "mounts of devcontainer.json: a bottle mounts nothing of the host",
+			"containerEnv.KEY of devcontainer.json", "forwardPorts db:5432 of devcontainer.json", "words of a")
+		made := func() string { return u.Run("exec", "tester", "--", "cat", "made").Want(t, 0).Stdout }
+		if got := made(); got != "from /workspace,\n1\n" {
+			t.Errorf("the commands have made %q", got)
+		}
+		forward := u.Command("port-forward", "tester")
+		out, err := forward.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := forward.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = forward.Process.Kill(); _ = forward.Wait() }()
+		lines := bufio.NewScanner(out)
+		lines.Scan()
+		address := net.JoinHostPort("127.0.0.1", port)
+		if want := fmt.Sprintf("Forwarding from %s -> %s", address, port); lines.Text() != want {
+			t.Errorf("it printed %q", lines.Text())
+		}
+		bottletest.Eventually(t, "the server answers", func() bool { return strings.Contains(fetched(address), "404") })
+		u.Run("stop", "tester").Want(t, 0)
+		bottletest.Contains(t, u.Run("resume", "tester", "--yes", "--detach", "--", "-p", "serve").Want(t, 0).Stderr, "not now: only a new bottle runs it")
+		if got := made(); got != "from /workspace,\n1\n" {
+			t.Errorf("resumed, the commands have made %q", got)
+		}
+		u.Run("stop", "tester").Want(t, 0)
+		u.Run("rm", "tester", "--discard").Want(t, 0)
+	})
+}
+
+// TestF25_AStartWhoseCommandFailsIsUndone: also when it has written files before.
+func TestF25_AStartWhoseCommandFailsIsUndone(t *testing.T) {
+	u := newUser(t, "2.4")
+	text := fmt.Sprintf(`{"image": %q, "postCreateCommand": "echo half > half; echo no such package >&2; exit 7"}`, containerdtest.TestImage)
+	path := inDevcontainer(u, text, "env: {FAKE_CLAUDE_RUN: echo never}")
+	hash := sha256.Sum256([]byte(text))
+	u.Write("home/.claude-bottle/approved.json", fmt.Sprintf("{%q: %q}", path, hex.EncodeToString(hash[:])))
+	for _, how := range [][]string{{"start", "tester", "--yes"}, {"start", "tester", "--yes", "--detach"}} {
+		r := u.Run(how...).Want(t, 125)
+		bottletest.Contains(t, r.Stderr, "it ended with code 7 and said last: no such package")
+		if strings.Contains(r.Stdout, "never") {
+			t.Error("claude was started")
+		}
+		idle(t, u)
+		if got := u.Run("list", "--quiet").Want(t, 0).Stdout; strings.Contains(got, "tester") {
+			t.Errorf("it is listed as\n%s", got)
+		}
+	}
+}
