@@ -113,16 +113,7 @@ func newWish(spec backend.Spec, things provision.Provisions) Wish {
 		}
 		wish.Env[name] = text
 	}
-	if from := spec.Manifest.Bottle.Devcontainer; from != nil {
-		said := *from
-		said.File = ""
-		wish.Bottle.Devcontainer = &said
-		for name := range from.Env {
-			if _, own := wish.Env[name]; !own {
-				wish.Env[name] = ""
-			}
-		}
-	}
+	wish.sayDevcontainer()
 	if tree := things.Workspace; tree != nil {
 		wish.From = &backend.Origin{Path: tree.Path, Head: tree.Head}
 	}
@@ -144,4 +135,19 @@ func newWish(spec backend.Spec, things provision.Provisions) Wish {
 		}
 	}
 	return wish
+}
+
+// sayDevcontainer leaves out where a devcontainer.json lies, and the values of its variables.
+func (w *Wish) sayDevcontainer() {
+	if w.Bottle.Devcontainer == nil {
+		return
+	}
+	said := *w.Bottle.Devcontainer
+	said.File = ""
+	for name := range said.Env {
+		if _, own := w.Env[name]; !own {
+			w.Env[name] = ""
+		}
+	}
+	w.Bottle.Devcontainer = &said
 }

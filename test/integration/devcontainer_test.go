@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
@@ -75,22 +77,83 @@ func TestABottleIsMadeAsADevcontainerSays(t *testing.T) {
 	})
 }
 
-// TestF25_AStartWhoseCommandFailsIsUndone: also when it has written files before.
-func TestF25_AStartWhoseCommandFailsIsUndone(t *testing.T) {
-	u := newUser(t, "2.4")
-	text := fmt.Sprintf(`{"image": %q, "postCreateCommand": "echo half > half; echo no such package >&2; exit 7"}`, containerdtest.TestImage)
-	path := inDevcontainer(u, text, "env: {FAKE_CLAUDE_RUN: echo never}")
+// approved has the devcontainer.json of a project approved as it is.
+func approved(u *bottletest.User, path, text string) {
 	hash := sha256.Sum256([]byte(text))
 	u.Write("home/.claude-bottle/approved.json", fmt.Sprintf("{%q: %q}", path, hex.EncodeToString(hash[:])))
+}
+
+// TestF25_AStartWhoseCommandFailsIsUndone: also when it has written files before, and when
+// its client is ended or killed meanwhile.
+func TestF25_AStartWhoseCommandFailsIsUndone(t *testing.T) {
+	u := newUser(t, "2.4")
+	undone := func() {
+		t.Helper()
+		idle(t, u)
+		if got := u.Run("list", "--quiet").Want(t, 0).Stdout; strings.Contains(got, "tester") {
+			t.Errorf("it is listed as\n%s", got)
+		}
+	}
+	text := fmt.Sprintf(`{"image": %q, "postCreateCommand": "echo half > half; echo no such package >&2; exit 7"}`, containerdtest.TestImage)
+	approved(u, inDevcontainer(u, text, "env: {FAKE_CLAUDE_RUN: echo never}"), text)
 	for _, how := range [][]string{{"start", "tester", "--yes"}, {"start", "tester", "--yes", "--detach"}} {
 		r := u.Run(how...).Want(t, 125)
 		bottletest.Contains(t, r.Stderr, "it ended with code 7 and said last: no such package")
 		if strings.Contains(r.Stdout, "never") {
 			t.Error("claude was started")
 		}
-		idle(t, u)
-		if got := u.Run("list", "--quiet").Want(t, 0).Stdout; strings.Contains(got, "tester") {
-			t.Errorf("it is listed as\n%s", got)
-		}
+		undone()
 	}
+	text = fmt.Sprintf(`{"image": %q, "postCreateCommand": ["sh", "-c", "echo half > half; echo begun; exec tail -f /dev/null"]}`, containerdtest.TestImage)
+	approved(u, inDevcontainer(u, text), text)
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+		command := u.Command("start", "tester", "--yes", "--detach")
+		said, err := command.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for lines := bufio.NewScanner(said); lines.Scan() && lines.Text() != "begun"; {
+		}
+		if err := command.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, said)
+		_ = command.Wait()
+		if code := command.ProcessState.ExitCode(); signal == syscall.SIGINT && code != 130 {
+			t.Errorf("interrupted it ended with %d", code)
+		}
+		undone()
+	}
+}
+
+// TestAUserWhoIsNotRootHasADevcontainerToo: the client reads it, asks for it, and runs its
+// commands over the way that the controller gives.
+func TestAUserWhoIsNotRootHasADevcontainerToo(t *testing.T) {
+	u := newUser(t, "2.4")
+	place := u.NewPlace()
+	c := serves(t, u, place)
+	one := account(t, u, place, "aladdin", aladdin, "exec cat", groupOf(t))
+	start := func(command string, code int) bottletest.Result {
+		t.Helper()
+		text := fmt.Sprintf(`{"image": %q, "containerEnv": {"GREETING": "hello"}, "postCreateCommand": %q, "forwardPorts": [8080]}`, containerdtest.TestImage, command)
+		approved(one.User, inDevcontainer(one.User, text), text)
+		one.Write("home/.claude-bottle/bottles/default.md", "---\nimage: {devcontainer: "+one.Cwd+"}\nenv: {FAKE_CLAUDE_RUN: exec cat}\n---\n")
+		one.Own()
+		return one.Run("start", "tester", "--yes", "--detach").Want(t, code)
+	}
+	bottletest.Contains(t, start("echo $GREETING > made", 0).Stderr, one.Cwd+"/.devcontainer/devcontainer.json", "GREETING set by devcontainer.json", "ports       8080")
+	if got := one.Run("exec", "tester", "--", "cat", "made").Want(t, 0).Stdout; got != "hello\n" {
+		t.Errorf("the command has made %q", got)
+	}
+	one.Run("stop", "tester").Want(t, 0)
+	one.Run("rm", "tester", "--discard").Want(t, 0)
+	bottletest.Contains(t, start("echo half > half; exit 7", 125).Stderr, "it ended with code 7 and said nothing")
+	idle(t, u)
+	if got := one.Run("list", "-o", "name").Want(t, 0).Stdout; got != "" {
+		t.Errorf("of the one whose command failed is left %q", got)
+	}
+	c.ends(t)
 }
