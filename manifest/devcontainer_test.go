@@ -28,6 +28,7 @@ func TestABottlesImageMayBeThatOfADevcontainer(t *testing.T) {
 	u.bottle("base", "image: {devcontainer: ~/web}\nenv: {C: d}\nruntime: runc")
 	u.bottle("inherits", "extends: base")
 	u.bottle("relative", "image: {devcontainer: ../../made/.devcontainer.json}")
+	u.bottle("more", "image: {devcontainer: ~/web, npm: [{package: a@1, integrity: b}]}")
 	u.bottle("replaces", "extends: base\nimage: other:1")
 	u.bottle("recipe", "extends: base\nimage: {from: x}")
 	for _, name := range []string{"base", "inherits"} {
@@ -44,6 +45,10 @@ func TestABottlesImageMayBeThatOfADevcontainer(t *testing.T) {
 		}
 	}
 	if got, err := manifest.LoadBottle(u.options, "relative"); err != nil || got.Image != "" || !got.Builds() || got.Dockerfile.File != filepath.Join(u.options.Home, "made", "Dockerfile") {
+		t.Errorf("it is %+v, %v", got, err)
+	}
+	if got, err := manifest.LoadBottle(u.options, "more"); err != nil || got.Image != "" || got.Recipe.From != "web:1" || got.Recipe.NPM[0].Package != "a@1" ||
+		got.Recipe.Directory != filepath.Join(u.options.Home, ".claude-bottle", "bottles") || len(got.Devcontainer.Setup) != 1 {
 		t.Errorf("it is %+v, %v", got, err)
 	}
 	for _, name := range []string{"replaces", "recipe"} {
@@ -87,9 +92,14 @@ func TestT46_ADevcontainerIsApprovedByItsContent(t *testing.T) {
 func TestAMistakeInADevcontainerNamesItsFileAndTheBottle(t *testing.T) {
 	u := newUser(t)
 	file := filepath.Join(u.options.Cwd, ".devcontainer.json")
+	made := filepath.Join(u.options.Cwd, "made", ".devcontainer.json")
+	write(t, made, `{"build": {"dockerfile": "Dockerfile"}}`)
+	write(t, filepath.Join(u.options.Cwd, "made", "Dockerfile"), "FROM scratch\n")
 	for front, want := range map[string]string{
 		"image: {devcontainer: " + file + "}":              "bottle b: " + file + ":2: imge",
-		"image: {devcontainer: " + file + ", context: x}":  ":2: unknown key context: known are devcontainer",
+		"image: {devcontainer: " + file + ", context: x}":  ":2: unknown key context: known are egress",
+		"image:\n  devcontainer: " + file + "\n  from: x":  ":4: devcontainer says what the image is made from",
+		"image: {devcontainer: " + made + ", run: [x]}":    "a recipe can't go on from " + made + ", which names a Dockerfile",
 		"image: {devcontainer: ''}":                        ":2: devcontainer names no file",
 		"image: {devcontainer: a}\nimage: b":               "stands there twice",
 		"image: {devcontainer: ~/nowhere}":                 "bottle b: find devcontainer.json",

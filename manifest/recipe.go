@@ -52,14 +52,7 @@ func decodeImage(path string, node *yaml.Node, into *backend.BottleFile) error {
 		return false
 	}
 	if has("devcontainer") {
-		into.Devcontainer = &backend.Devcontainer{}
-		if err := decodeNode(path, node, into.Devcontainer); err != nil {
-			return err
-		}
-		if into.Devcontainer.File == "" {
-			return fmt.Errorf("%s:%d: devcontainer names no file: %w", path, node.Line, errdefs.ErrInvalidArgument)
-		}
-		return nil
+		return decodeDevcontainer(path, node, into)
 	}
 	if !has("dockerfile") {
 		into.Recipe = &backend.Recipe{Directory: filepath.Dir(path)}

@@ -50,6 +50,12 @@ func imageOrRecipe(reflector jsonschema.Reflector, bottle *jsonschema.Schema) {
 	dockerfile := reflector.Reflect(&backend.Dockerfile{})
 	dockerfile.Version, dockerfile.Description = "", "The Dockerfile that BuildKit makes the image of."
 	devcontainer := reflector.Reflect(&backend.Devcontainer{})
-	devcontainer.Version, devcontainer.Description = "", "The devcontainer.json that names the image; environment and commands and ports are taken of it too."
+	devcontainer.Version = ""
+	devcontainer.Description = "The devcontainer.json that names the image; environment and commands and ports are taken of it too. What a recipe puts onto an image may stand beside it."
+	for pair := recipe.Properties.Oldest(); pair != nil; pair = pair.Next() {
+		if pair.Key != "from" {
+			devcontainer.Properties.Set(pair.Key, pair.Value)
+		}
+	}
 	bottle.Properties.Set("image", &jsonschema.Schema{OneOf: []*jsonschema.Schema{reference, recipe, dockerfile, devcontainer}})
 }

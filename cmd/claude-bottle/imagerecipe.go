@@ -162,6 +162,9 @@ func (l *launching) haveImage(ctx context.Context, spec backend.Spec) error {
 	if err := l.agreeToBuild(ctx, plan.Name, plan.Print, strings.TrimSpace("claude-bottle image build "+build.bottle)); err != nil {
 		return err
 	}
+	if err := l.approved(ctx, spec); err != nil {
+		return err
+	}
 	_, err = l.app.runBuild(ctx, builder, plan, l.progress)
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/errdefs"
@@ -22,7 +23,7 @@ func (l *launching) outfit(ctx context.Context, bottle backend.Bottle, plan *bac
 	ctx, cancel := context.WithTimeoutCause(ctx, backend.SetupTime, fmt.Errorf("the commands of devcontainer.json took longer than %s: %w", backend.SetupTime, context.DeadlineExceeded))
 	defer cancel()
 	for _, command := range plan.Setup {
-		done := l.progress.Step("setup " + command.Name)
+		done := l.progress.Step(strings.TrimSpace("setup " + command.Name))
 		err := l.outfitBy(ctx, outfitter, command)
 		done(err)
 		if err != nil {

@@ -2,11 +2,13 @@ package integration
 
 import (
 	"bufio"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -156,4 +158,38 @@ func TestAUserWhoIsNotRootHasADevcontainerToo(t *testing.T) {
 		t.Errorf("of the one whose command failed is left %q", got)
 	}
 	c.ends(t)
+}
+
+// TestT46_NoDockerfileOfARepositoryIsBuiltBeforeItIsApproved: with a stand-in for buildctl.
+func TestT46_NoDockerfileOfARepositoryIsBuiltBeforeItIsApproved(t *testing.T) {
+	u := newUser(t, "2.4")
+	command := standIn(t, u)
+	const text = `{"build": {"dockerfile": "../Dockerfile", "context": "..", "args": {"A": "b", "HOST": "${localEnv:HOME}"}}}`
+	u.Write("home/web/.devcontainer/devcontainer.json", text)
+	u.Write("home/web/Dockerfile", "FROM scratch\n")
+	u.Write("home/.claude-bottle/bottles/default.md", "---\nimage: {devcontainer: ~/web}\nruntime: runc\nenv: {FAKE_CLAUDE_RUN: echo inside}\n---\n")
+	start := []string{"start", "tester", "--yes"}
+	bottletest.Contains(t, u.RunCommand(command(start...)).Want(t, 125).Stderr, "web/.devcontainer/devcontainer.json is not approved")
+	if _, err := os.Stat(filepath.Join(u.Home, "asked")); err == nil {
+		t.Error("BuildKit was asked")
+	}
+	approved(u, filepath.Join(u.Home, "web", ".devcontainer", "devcontainer.json"), text)
+	r := u.RunCommand(command(start...)).Want(t, 0)
+	bottletest.Contains(t, r.Stdout, "inside\n")
+	bottletest.Contains(t, r.Stderr, "context    "+u.Home+"/web\n", "argument   A=b\n", "build.args.HOST of devcontainer.json")
+	if asked, err := os.ReadFile(filepath.Join(u.Home, "asked")); err != nil || strings.Contains(string(asked), "HOST=") {
+		t.Errorf("BuildKit was asked %s, %v", asked, err)
+	}
+	// And no recipe that goes on from an image of such a file's choice.
+	more := fmt.Sprintf(`{"image": %q}`, containerdtest.TestImage)
+	u.Write("home/web/.devcontainer/devcontainer.json", more)
+	u.Write("home/.claude-bottle/bottles/default.md", "---\nimage: {devcontainer: ~/web, run: [echo "+rand.Text()+" > /made]}\nruntime: runc\nenv: {FAKE_CLAUDE_RUN: wc -l /made}\n---\n")
+	start = append(start, "--runtime", "runc")
+	if r := u.Run(start...).Want(t, 125); !strings.Contains(r.Stderr, "is not approved") || strings.Contains(r.Stderr, "step 1 of 1") {
+		t.Errorf("it was built: %s", r.Stderr)
+	}
+	approved(u, filepath.Join(u.Home, "web", ".devcontainer", "devcontainer.json"), more)
+	bottletest.Contains(t, u.Run(start...).Want(t, 0).Stdout, "1 /made\n")
+	idle(t, u)
+	u.Run("image", "rm", "claude-bottle.localhost/default:latest").Want(t, 0)
 }
