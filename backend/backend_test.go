@@ -233,6 +233,8 @@ func TestT25_ForeignTextCanNotChangeTheScreen(t *testing.T) {
 		p.Anthropic.Upstream, p.Anthropic.ServerTools = text, []string{text}
 		p.Routes = []backend.PlanRoute{{Name: "x", Kind: backend.RouteGitHub, Upstream: text, Header: text, Scheme: text, User: text, Source: text, Allow: []backend.RequestRule{{Methods: []string{text}, Paths: []string{text}}}, Repositories: []string{text}}}
 		p.Command, p.Warnings, p.Detail = []string{text}, []string{text}, words(text)
+		p.Setup = []backend.SetupCommand{backend.ShellCommand(text, text), {Argv: []string{text, text}}}
+		p.Ignored = []backend.IgnoredKey{{Key: text, Reason: text}, {Key: text, Reason: text}}
 		var out bytes.Buffer
 		if err := p.Print(&out); err != nil {
 			t.Fatal(err)
@@ -265,6 +267,7 @@ func renamed(t *testing.T, text string) string {
 	p.Anthropic.ServerTools = []string{text}
 	p.Routes = []backend.PlanRoute{{Name: "x", Kind: backend.RouteGitHub, Allow: []backend.RequestRule{{}}, Repositories: []string{text}}}
 	p.Warnings, p.Detail = []string{text}, words(text)
+	p.Setup, p.Ignored = make([]backend.SetupCommand, 2), make([]backend.IgnoredKey, 1)
 	var out bytes.Buffer
 	if err := p.Print(&out); err != nil {
 		t.Fatal(err)

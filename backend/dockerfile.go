@@ -11,3 +11,7 @@ type Dockerfile struct {
 
 // Builds says that the bottle's image is made on this host, and not named.
 func (b BottleFile) Builds() bool { return b.Recipe != nil || b.Dockerfile != nil }
+
+// MakesImage says that something else than a reference stands where a bottle file names its
+// image.
+func (b BottleFile) MakesImage() bool { return b.Builds() || b.Devcontainer != nil }

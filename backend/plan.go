@@ -35,7 +35,13 @@ type Plan struct {
 	DLP       DLPMode        `json:"dlp,omitempty"`
 	Limits    Limits         `json:"limits"`
 	Command   []string       `json:"command"`
-	Warnings  []string       `json:"warnings"`
+	// Setup are commands that run once, before claude does. Ports are those that are to be
+	// reached from the host when somebody asks for it. Ignored is what is not done of what a
+	// devcontainer.json says.
+	Setup    []SetupCommand `json:"setup,omitempty"`
+	Ports    []uint16       `json:"forwardPorts,omitempty"`
+	Ignored  []IgnoredKey   `json:"ignored,omitempty"`
+	Warnings []string       `json:"warnings"`
 	// RemoteControl and Debug are switches worth seeing before the yes.
 	RemoteControl bool `json:"remoteControl"`
 	Debug         bool `json:"debug"`
@@ -110,6 +116,8 @@ const (
 	EnvForwarded EnvOrigin = "forwarded"
 	EnvAsked     EnvOrigin = "asked"
 	EnvBuiltIn   EnvOrigin = "built-in"
+	// EnvDevcontainer is a literal of a devcontainer.json.
+	EnvDevcontainer EnvOrigin = "devcontainer"
 )
 
 // EnvVariable is a variable of claude's process. Its value is not part of the

@@ -60,6 +60,7 @@ func (p *Plan) Print(w io.Writer) error {
 		quoted[i] = Printable(arg)
 	}
 	row("command", "%s", strings.Join(quoted, " "))
+	p.printDevcontainer(row)
 	p.Declaration.rows(row)
 	if p.Detail != nil {
 		row("backend", "%s", Printable(p.Detail.String()))
@@ -134,6 +135,8 @@ func (p *Plan) printReach(row func(string, string, ...any)) {
 			row("env", "%s asked: %s", Printable(variable.Name), Printable(variable.Prompt))
 		case EnvLiteral:
 			row("env", "%s set by the bottle file", Printable(variable.Name))
+		case EnvDevcontainer:
+			row("env", "%s set by devcontainer.json", Printable(variable.Name))
 		}
 	}
 }

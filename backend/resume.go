@@ -105,6 +105,7 @@ func (p *Plan) words() planLines {
 	lines.add("open files", "%d", p.Limits.OpenFiles)
 	lines.add("/tmp", "%s", Bytes(p.Limits.TmpBytes))
 	lines.add("command", "%s", strings.Join(withoutConversation(p.Command), " "))
+	p.devcontainerWords(&lines)
 	lines.add("remote control", "%t", p.RemoteControl)
 	lines.add("debug", "%t", p.Debug)
 	lines.add("raw terminal", "%t", p.RawTerminal)

@@ -88,7 +88,7 @@ type Manifest struct {
 
 // ManifestFile is one file that was read.
 type ManifestFile struct {
-	Kind   string `json:"kind"` // agent, bottle, host
+	Kind   string `json:"kind"` // agent, bottle, devcontainer, config
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
 }
@@ -112,6 +112,8 @@ type BottleFile struct {
 	Recipe  *Recipe `yaml:"-" json:"recipe,omitempty"` // in place of Image
 	// Dockerfile is in place of both.
 	Dockerfile *Dockerfile `yaml:"-" json:"dockerfile,omitempty"`
+	// Devcontainer is where Image or Dockerfile is from, if it is from such a file.
+	Devcontainer *Devcontainer `yaml:"-" json:"devcontainer,omitempty"`
 
 	Runtime   RuntimePolicy     `yaml:"runtime,omitempty" json:"runtime,omitempty" jsonschema:"enum=auto,enum=gvisor,enum=runc,description=OCI runtime: auto and gvisor refuse to run without gVisor. runc is the weaker one by explicit word."`
 	Env       map[string]string `yaml:"env,omitempty" json:"-" jsonschema:"description=Variables inside: a literal or ${HOSTVAR} (forwarded) or ?prompt text (asked at launch)."`

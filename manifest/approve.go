@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 )
@@ -15,28 +16,31 @@ func approvals(options Options) string {
 	return filepath.Join(options.Home, ".claude-bottle", "approved.json")
 }
 
-// Approved says whether the agent file of a repository was approved with just
-// this content. Files of the user's own need no approval.
-func Approved(options Options, m *backend.Manifest) (bool, error) {
-	if !m.FromProject {
-		return true, nil
+// Unapproved are the files that are not the user's own word, and were never approved with
+// just this content: the agent file of a repository, and a devcontainer.json.
+func Unapproved(options Options, m *backend.Manifest) ([]backend.ManifestFile, error) {
+	foreign := slices.DeleteFunc(slices.Clone(m.Files), func(file backend.ManifestFile) bool {
+		theirs := m.FromProject && file == m.Files[0]
+		return !theirs && file.Kind != string(KindDevcontainer)
+	})
+	if len(foreign) == 0 {
+		return nil, nil
 	}
 	known, err := readApprovals(options)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	file := m.Files[0]
-	return known[file.Path] == file.SHA256, nil
+	return slices.DeleteFunc(foreign, func(file backend.ManifestFile) bool { return known[file.Path] == file.SHA256 }), nil
 }
 
-// Approve remembers the agent file's content as approved, in place of what was
-// approved of that file before.
-func Approve(options Options, m *backend.Manifest) error {
+// Approve remembers the content of a file as approved, in place of what was approved of it
+// before.
+func Approve(options Options, file backend.ManifestFile) error {
 	known, err := readApprovals(options)
 	if err != nil {
 		return err
 	}
-	known[m.Files[0].Path] = m.Files[0].SHA256
+	known[file.Path] = file.SHA256
 	data, err := json.MarshalIndent(known, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write approvals: %w", err)

@@ -30,6 +30,8 @@ const (
 	KindBottle Kind = "bottle"
 	KindHost   Kind = "config"
 	KindRecipe Kind = "recipe"
+	// KindDevcontainer is a devcontainer.json that a bottle file names.
+	KindDevcontainer Kind = "devcontainer"
 )
 
 // Options say where files are looked for.
@@ -46,6 +48,9 @@ type Options struct {
 	CheckEgress func(wish backend.Egress) error
 	// CheckCredentials judges the entries of credentials; nil takes all.
 	CheckCredentials func(entries []backend.CredentialEntry) error
+	// RefuseVariable says why a devcontainer.json can't set a variable of that name; "" is
+	// that it can. nil takes all.
+	RefuseVariable func(name string) string
 }
 
 // Path is where the user's own file of that kind and name lies.
@@ -232,9 +237,15 @@ func (l *loader) bottle(name string) (backend.BottleFile, error) {
 		if read.value.Dockerfile != nil {
 			read.value.Dockerfile = located(read.value.Dockerfile, filepath.Dir(path), l.options.Home)
 		}
+		if named := read.value.Devcontainer; named != nil {
+			named.File = absolute(named.File, filepath.Dir(path), l.options.Home)
+		}
 		l.files = append(l.files, read.file)
 		chain = append(chain, read.value)
 		next = read.value.Extends
+	}
+	if err := l.devcontainer(chain); err != nil {
+		return backend.BottleFile{}, err
 	}
 	merged := chain[len(chain)-1]
 	for _, above := range slices.Backward(chain[:len(chain)-1]) {

@@ -328,26 +328,34 @@ func TestT46_ApprovalIsOfOneContent(t *testing.T) {
 	u := newUser(t)
 	u.bottle("default", "")
 	u.agent("a", "", "mine")
-	if ok, err := manifest.Approved(u.options, u.mustLoad("a")); !ok || err != nil {
-		t.Errorf("the user's own file needs approval: %v", err)
+	unapproved := func() []backend.ManifestFile {
+		t.Helper()
+		files, err := manifest.Unapproved(u.options, u.mustLoad("a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files
+	}
+	if files := unapproved(); len(files) > 0 {
+		t.Errorf("the user's own file needs approval: %v", files)
 	}
 	path := u.project("a", "")
-	first := u.mustLoad("a")
-	if ok, err := manifest.Approved(u.options, first); ok || err != nil {
-		t.Errorf("approved before it was: %v", err)
+	first := unapproved()
+	if len(first) != 1 || first[0].Path != path {
+		t.Fatalf("approved before it was: %v", first)
 	}
-	if err := manifest.Approve(u.options, first); err != nil {
+	if err := manifest.Approve(u.options, first[0]); err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := manifest.Approved(u.options, u.mustLoad("a")); !ok || err != nil {
-		t.Errorf("approval is forgotten: %v", err)
+	if files := unapproved(); len(files) > 0 {
+		t.Errorf("approval is forgotten: %v", files)
 	}
 	write(t, path, "---\n---\nDo evil.\n")
-	if ok, err := manifest.Approved(u.options, u.mustLoad("a")); ok || err != nil {
-		t.Errorf("approval holds for another content: %v", err)
+	if files := unapproved(); len(files) != 1 {
+		t.Errorf("approval holds for another content: %v", files)
 	}
 	write(t, filepath.Join(u.options.Home, ".claude-bottle/approved.json"), "{")
-	if _, err := manifest.Approved(u.options, u.mustLoad("a")); err == nil {
+	if _, err := manifest.Unapproved(u.options, u.mustLoad("a")); err == nil {
 		t.Error("a cut approvals file is taken")
 	}
 }

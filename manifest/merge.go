@@ -34,10 +34,10 @@ func merge(base, over backend.BottleFile) backend.BottleFile {
 		},
 	}
 	source := base
-	if over.Image != "" || over.Builds() {
+	if over.Image != "" || over.MakesImage() {
 		source = over
 	}
-	merged.Image, merged.Recipe, merged.Dockerfile = source.Image, source.Recipe, source.Dockerfile
+	merged.Image, merged.Recipe, merged.Dockerfile, merged.Devcontainer = source.Image, source.Recipe, source.Dockerfile, source.Devcontainer
 	if merged.Env == nil {
 		merged.Env = map[string]string{}
 	}

@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// decodeBottle reads a bottle's front matter, in which the image may be a recipe or a
-// Dockerfile.
+// decodeBottle reads a bottle's front matter, in which the image may be a recipe, a
+// Dockerfile or a devcontainer.json.
 func decodeBottle(path string, front []byte, into *backend.BottleFile) error {
 	root, err := parse(path, front)
 	if err != nil || root == nil {
@@ -22,7 +22,7 @@ func decodeBottle(path string, front []byte, into *backend.BottleFile) error {
 			if root.Content[i].Value != "image" || root.Content[i+1].Kind != yaml.MappingNode {
 				continue
 			}
-			if into.Builds() {
+			if into.MakesImage() {
 				return twice(path)
 			}
 			if err := decodeImage(path, root.Content[i+1], into); err != nil {
@@ -35,7 +35,7 @@ func decodeBottle(path string, front []byte, into *backend.BottleFile) error {
 	if err := decodeNode(path, root, into); err != nil {
 		return err
 	}
-	if into.Builds() && into.Image != "" {
+	if into.MakesImage() && into.Image != "" {
 		return twice(path)
 	}
 	return nil
@@ -50,6 +50,9 @@ func decodeImage(path string, node *yaml.Node, into *backend.BottleFile) error {
 			}
 		}
 		return false
+	}
+	if has("devcontainer") {
+		return decodeDevcontainer(path, node, into)
 	}
 	if !has("dockerfile") {
 		into.Recipe = &backend.Recipe{Directory: filepath.Dir(path)}
@@ -68,15 +71,17 @@ func decodeImage(path string, node *yaml.Node, into *backend.BottleFile) error {
 // located makes the paths of a Dockerfile absolute: they are relative to the directory of
 // the bottle file.
 func located(dockerfile *backend.Dockerfile, directory, home string) *backend.Dockerfile {
-	absolute := func(path string) string {
-		if path = expandHome(path, home); path == "" || filepath.IsAbs(path) {
-			return path
-		}
-		return filepath.Join(directory, path)
-	}
 	found := *dockerfile
-	found.File, found.Context = absolute(found.File), absolute(found.Context)
+	found.File, found.Context = absolute(found.File, directory, home), absolute(found.Context, directory, home)
 	return &found
+}
+
+// absolute is a path of a bottle file in that directory.
+func absolute(path, directory, home string) string {
+	if path = expandHome(path, home); path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(directory, path)
 }
 
 func twice(path string) error {

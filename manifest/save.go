@@ -146,7 +146,8 @@ func checkSaved(path string, old, text []byte, want []string) error {
 func sameBottle(a, b backend.BottleFile) bool {
 	textA, errA := yaml.Marshal(a)
 	textB, errB := yaml.Marshal(b)
-	return errA == nil && errB == nil && bytes.Equal(textA, textB) && reflect.DeepEqual(a.Recipe, b.Recipe) && reflect.DeepEqual(a.Dockerfile, b.Dockerfile)
+	return errA == nil && errB == nil && bytes.Equal(textA, textB) && reflect.DeepEqual(a.Recipe, b.Recipe) && reflect.DeepEqual(a.Dockerfile, b.Dockerfile) &&
+		reflect.DeepEqual(a.Devcontainer, b.Devcontainer)
 }
 
 // comments are what follows a # at the start of a word, sorted.

@@ -38,7 +38,8 @@ func Schema(kind Kind) ([]byte, error) {
 	return append(data, '\n'), nil
 }
 
-// imageOrRecipe lets a bottle's image be a recipe or a Dockerfile as well as a reference.
+// imageOrRecipe lets a bottle's image be a recipe, a Dockerfile or a devcontainer.json as well
+// as a reference.
 func imageOrRecipe(reflector jsonschema.Reflector, bottle *jsonschema.Schema) {
 	reference, ok := bottle.Properties.Get("image")
 	if !ok {
@@ -48,5 +49,13 @@ func imageOrRecipe(reflector jsonschema.Reflector, bottle *jsonschema.Schema) {
 	recipe.Version, recipe.Description = "", "How the image is made: image build makes it."
 	dockerfile := reflector.Reflect(&backend.Dockerfile{})
 	dockerfile.Version, dockerfile.Description = "", "The Dockerfile that BuildKit makes the image of."
-	bottle.Properties.Set("image", &jsonschema.Schema{OneOf: []*jsonschema.Schema{reference, recipe, dockerfile}})
+	devcontainer := reflector.Reflect(&backend.Devcontainer{})
+	devcontainer.Version = ""
+	devcontainer.Description = "The devcontainer.json that names the image; environment and commands and ports are taken of it too. What a recipe puts onto an image may stand beside it."
+	for pair := recipe.Properties.Oldest(); pair != nil; pair = pair.Next() {
+		if pair.Key != "from" {
+			devcontainer.Properties.Set(pair.Key, pair.Value)
+		}
+	}
+	bottle.Properties.Set("image", &jsonschema.Schema{OneOf: []*jsonschema.Schema{reference, recipe, dockerfile, devcontainer}})
 }

@@ -32,6 +32,9 @@ func Environment(spec backend.Spec, credential backend.CredentialKind) ([]backen
 	for name, value := range ours {
 		list[name] = backend.NewEnv(name, backend.EnvBuiltIn, value)
 	}
+	if err := addForeign(list, spec.Manifest.Bottle); err != nil {
+		return nil, err
+	}
 	for name, text := range spec.Manifest.Bottle.Env {
 		if !variable().MatchString(name) {
 			return nil, fmt.Errorf("bottle %s: env: %q is not the name of a variable: %w", spec.Manifest.Bottle.Name, name, errdefs.ErrInvalidArgument)
@@ -50,6 +53,34 @@ func Environment(spec backend.Spec, credential backend.CredentialKind) ([]backen
 		sorted = append(sorted, list[name])
 	}
 	return sorted, nil
+}
+
+// addForeign adds the variables of a devcontainer.json. They are literals, whatever they
+// look like.
+func addForeign(list map[string]backend.EnvVariable, bottle backend.BottleFile) error {
+	if bottle.Devcontainer == nil {
+		return nil
+	}
+	for name, text := range bottle.Devcontainer.Env {
+		if refusal := RefuseForeign(name); refusal != "" {
+			return fmt.Errorf("%s: containerEnv: %s: %s: %w", bottle.Devcontainer.File, backend.Printable(name), refusal, errdefs.ErrInvalidArgument)
+		}
+		list[name] = backend.NewEnv(name, backend.EnvDevcontainer, text)
+	}
+	return nil
+}
+
+// RefuseForeign says why the file of a repository can't set a variable; "" is that it can.
+func RefuseForeign(name string) string {
+	_, built := builtIn(backend.CredentialNone)[name] // the others are reserved
+	switch {
+	case !variable().MatchString(name):
+		return "it is not the name of a variable"
+	case built, reserved(name), name == "TERM", name == "COLORTERM":
+		return "claude-bottle itself sets it"
+	default:
+		return ""
+	}
 }
 
 // TerminalEnvironment tells claude which terminal it draws on. Names that are

@@ -451,6 +451,41 @@ func TestEnvironmentKnowsThreeKindsOfValue(t *testing.T) {
 	}
 }
 
+// TestT9_VariablesOfADevcontainerAreLiteralsAndNeverOurs: nothing of the host's is forwarded
+// or asked for because a repository's file says so.
+func TestT9_VariablesOfADevcontainerAreLiteralsAndNeverOurs(t *testing.T) {
+	u := newUser(t)
+	u.spec.Manifest.Bottle.Env = map[string]string{"A": "the bottle file's"}
+	foreign := &backend.Devcontainer{Env: map[string]string{"A": "x", "B": "${HOST_B}", "C": "?asked"}}
+	u.spec.Manifest.Bottle.Devcontainer = foreign
+	list, err := provision.Environment(u.spec, backend.CredentialAPIKey)
+	u.must(err)
+	secrets, err := backend.ResolveSecrets(&backend.Plan{Env: list}, u.spec.Lookup, nil)
+	u.must(err)
+	for name, want := range map[string]string{"A": "the bottle file's", "B": "${HOST_B}", "C": "?asked"} {
+		if got := secrets.Env[name].Reveal(); got != want {
+			t.Errorf("%s is %q", name, got)
+		}
+	}
+	for _, variable := range list {
+		if (variable.Name == "B" || variable.Name == "C") != (variable.Origin == backend.EnvDevcontainer) {
+			t.Errorf("%s is of origin %s", variable.Name, variable.Origin)
+		}
+		if variable.Origin != backend.EnvBuiltIn {
+			continue
+		}
+		foreign.Env = map[string]string{variable.Name: "x"}
+		if _, err := provision.Environment(u.spec, backend.CredentialAPIKey); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("a repository sets %s: %v", variable.Name, err)
+		}
+	}
+	for _, name := range []string{"A B", "", "TERM", "COLORTERM", "CLAUDE_CODE_OAUTH_TOKEN", "SSH_AUTH_SOCK", "CLAUDE_CONFIG_DIR"} {
+		if provision.RefuseForeign(name) == "" {
+			t.Errorf("a repository may set %q", name)
+		}
+	}
+}
+
 func TestCopyInFindsItsPlace(t *testing.T) {
 	u := newUser(t)
 	file := u.write("home/file", "content")

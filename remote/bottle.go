@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -22,10 +23,11 @@ type bottle struct {
 }
 
 var (
-	_ backend.Bottle   = (*bottle)(nil)
-	_ backend.Unsaver  = (*bottle)(nil)
-	_ backend.Detacher = (*bottle)(nil)
-	_ backend.Reporter = (*bottle)(nil)
+	_ backend.Bottle    = (*bottle)(nil)
+	_ backend.Unsaver   = (*bottle)(nil)
+	_ backend.Detacher  = (*bottle)(nil)
+	_ backend.Outfitter = (*bottle)(nil)
+	_ backend.Reporter  = (*bottle)(nil)
 )
 
 func newBottle(client *Client, plan *backend.Plan, stays *supervise.Client, prompt string, secrets backend.Secrets) *bottle {
@@ -77,6 +79,14 @@ func (b *bottle) Report(ctx context.Context) (backend.Report, error) {
 func (b *bottle) Begin(ctx context.Context, argv []string, tty bool) error {
 	return b.claude.Begin(ctx, argv, tty)
 }
+
+// Outfit implements backend.Outfitter.
+func (b *bottle) Outfit(ctx context.Context, command backend.SetupCommand, out io.Writer) (int, error) {
+	return b.claude.Outfit(ctx, command, out)
+}
+
+// Outfitted implements backend.Outfitter.
+func (b *bottle) Outfitted(ctx context.Context) error { return b.supervisor.Outfitted(ctx) }
 
 // Detach implements backend.Detacher.
 func (b *bottle) Detach(ctx context.Context) error {

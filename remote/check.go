@@ -110,10 +110,34 @@ func (w *Wish) checkBottle() error {
 	if len(bottle.SSH) > maxList || len(bottle.Credentials) > maxList || len(w.Env) > maxList || len(w.Keys) > maxList {
 		return refuse("the bottle file has more than %d entries of a kind", maxList)
 	}
+	if err := checkDevcontainer(bottle.Devcontainer); err != nil {
+		return err
+	}
 	for name, text := range w.Env {
 		if text != "" && !strings.HasPrefix(text, "${") && !strings.HasPrefix(text, "?") {
 			return refuse("env %s: its value is no business of this end", backend.Printable(name))
 		}
+	}
+	return nil
+}
+
+// checkDevcontainer refuses what no client has read of such a file.
+func checkDevcontainer(from *backend.Devcontainer) error {
+	switch {
+	case from == nil:
+		return nil
+	case from.File != "":
+		return refuse("a devcontainer.json is read by its user, not by its path")
+	case len(from.Setup) > maxList || len(from.Ports) > maxList || len(from.Ignored) > maxList:
+		return refuse("devcontainer.json has more than %d entries of a kind", maxList)
+	}
+	for _, command := range from.Setup {
+		if len(command.Argv) == 0 || slices.ContainsFunc(command.Argv, func(word string) bool { return strings.ContainsRune(word, 0) }) {
+			return refuse("a command of devcontainer.json is none")
+		}
+	}
+	if slices.Contains(from.Ports, 0) {
+		return refuse("port 0 can't be forwarded")
 	}
 	return nil
 }

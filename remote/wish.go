@@ -24,7 +24,8 @@ type Wish struct {
 	Model string `json:"model,omitempty"`
 	// Bottle is the bottle file without paths and sources.
 	Bottle backend.BottleFile `json:"bottle"`
-	// Env are the variables of the bottle file. Literals are not said.
+	// Env are the variables of the bottle file and of a devcontainer.json. Literals are not
+	// said.
 	Env    map[string]string `json:"env,omitempty"`
 	Limits backend.Limits    `json:"limits"`
 	// From is where the working directory is that goes in. It is kept for who has said it,
@@ -91,7 +92,7 @@ func newWish(spec backend.Spec, things provision.Provisions) Wish {
 		Restart: spec.Restart, Files: FilesOf(spec.Manifest.Files)[0].SHA256,
 	}
 	if spec.Image != "" {
-		wish.Bottle.Recipe = nil // it makes another image
+		wish.Bottle.Recipe, wish.Bottle.Dockerfile = nil, nil // they make another image
 	}
 	if spec.Resume != nil {
 		wish.Resume = spec.Resume.Handle()
@@ -112,6 +113,7 @@ func newWish(spec backend.Spec, things provision.Provisions) Wish {
 		}
 		wish.Env[name] = text
 	}
+	wish.sayDevcontainer()
 	if tree := things.Workspace; tree != nil {
 		wish.From = &backend.Origin{Path: tree.Path, Head: tree.Head}
 	}
@@ -133,4 +135,19 @@ func newWish(spec backend.Spec, things provision.Provisions) Wish {
 		}
 	}
 	return wish
+}
+
+// sayDevcontainer leaves out where a devcontainer.json lies, and the values of its variables.
+func (w *Wish) sayDevcontainer() {
+	if w.Bottle.Devcontainer == nil {
+		return
+	}
+	said := *w.Bottle.Devcontainer
+	said.File = ""
+	for name := range said.Env {
+		if _, own := w.Env[name]; !own {
+			w.Env[name] = ""
+		}
+	}
+	w.Bottle.Devcontainer = &said
 }

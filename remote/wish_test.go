@@ -24,6 +24,10 @@ func wished(t testing.TB) (backend.Spec, provision.Provisions) {
 				Credentials: []backend.CredentialEntry{{Name: "forge", Upstream: "https://forge.example", Secret: "command:/bin/cat secret-file"}},
 				SSH:         []backend.SSHEntry{{Host: "forge", IdentityFile: "~/.ssh/secret-key", Copy: true}},
 				Resources:   backend.Resources{Memory: "1Gi"},
+				Devcontainer: &backend.Devcontainer{
+					File: "/home/aladdin/secret-devcontainer.json", Env: map[string]string{"FOREIGN": "secret-foreign", "LITERAL": "secret-other"},
+					Setup: []backend.SetupCommand{backend.ShellCommand("", "make")}, Ports: []uint16{80}, Ignored: []backend.IgnoredKey{{Key: "mounts", Reason: "no"}},
+				},
 			},
 			Files: []backend.ManifestFile{{Kind: "agent", Path: "/home/aladdin/secret-agent.md"}},
 		},
@@ -53,6 +57,14 @@ func TestAWishNamesNothingOfTheHost(t *testing.T) {
 	}
 	if wish.Env["FORWARDED"] != "${SECRET}" || wish.Env["LITERAL"] != "" || len(wish.Credentials) != 1 || wish.Bottle.Egress.Allow[0] != "example.com" {
 		t.Errorf("the wish is %+v", wish)
+	}
+	said := wish.Bottle.Devcontainer
+	if _, named := wish.Env["FOREIGN"]; !named || len(said.Setup) != 1 || said.Ports[0] != 80 || said.Ignored[0].Key != "mounts" {
+		t.Errorf("of the devcontainer.json it says %+v", said)
+	}
+	spec.Image, spec.Manifest.Bottle.Dockerfile = "other:1", &backend.Dockerfile{File: "/home/aladdin/Dockerfile"}
+	if newWish(spec, things).Bottle.Builds() {
+		t.Error("the wish has a Dockerfile that makes another image")
 	}
 }
 
@@ -107,6 +119,11 @@ func TestAHostileWishIsRefused(t *testing.T) {
 		"prompt elsewhere":     func(w *Wish) { w.Inputs[0].PromptPath = "/etc/shadow" },
 		"recipe":               func(w *Wish) { w.Bottle.Recipe = &backend.Recipe{} },
 		"dockerfile":           func(w *Wish) { w.Bottle.Dockerfile = &backend.Dockerfile{} },
+		"devcontainer by path": func(w *Wish) { w.Bottle.Devcontainer.File = "/root/.devcontainer.json" },
+		"command of nothing":   func(w *Wish) { w.Bottle.Devcontainer.Setup = make([]backend.SetupCommand, 1) },
+		"command with a zero":  func(w *Wish) { w.Bottle.Devcontainer.Setup[0].Argv[2] = "a\x00b" },
+		"many commands":        func(w *Wish) { w.Bottle.Devcontainer.Setup = make([]backend.SetupCommand, maxList+1) },
+		"port of nothing":      func(w *Wish) { w.Bottle.Devcontainer.Ports = []uint16{0} },
 		"projects":             func(w *Wish) { w.Bottle.Projects = []string{"/"} },
 		"extends":              func(w *Wish) { w.Bottle.Extends = "../root" },
 		"resources":            func(w *Wish) { w.Bottle.Resources.Memory = "1Ti" },

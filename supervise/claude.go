@@ -23,6 +23,8 @@ const (
 	kindBegin  neck.Kind = "begin"  // start it; answered once it runs
 	kindDetach neck.Kind = "detach" // the bottle lives on without its launcher
 	kindHalt   neck.Kind = "halt"   // end claude, then the bottle; a byte says that it is gone
+	// kindOutfitted says that all commands have ended well that run before it.
+	kindOutfitted neck.Kind = "outfitted"
 )
 
 // haltGrace is what claude has between TERM and the end of its bottle.
@@ -116,6 +118,7 @@ func (s *supervisor) begin(ctx context.Context, request neck.Request, stream nec
 // detach has the bottle live on without its launcher.
 func (s *supervisor) detach(ctx context.Context, stream neck.Stream) error {
 	defer s.answers.begin()()
+	s.outfitted.Store(true)
 	s.claude.mu.Lock()
 	if !s.claude.detached {
 		s.claude.detached = true

@@ -52,6 +52,15 @@ func (c *Client) Session(ctx context.Context, request *neck.SessionRequest, term
 	return neck.Attach(ctx, stream, terminal)
 }
 
+// Outfitted says that what the bottle makes from now on is to be kept.
+func (c *Client) Outfitted(ctx context.Context) error {
+	stream, err := c.conn.Open(ctx, neck.Request{Kind: kindOutfitted})
+	if err != nil {
+		return fmt.Errorf("end the setup: %w", err)
+	}
+	return stream.Close()
+}
+
 // Down asks for the end of the bottle and returns once the supervisor has taken
 // that over.
 func (c *Client) Down(ctx context.Context) error {

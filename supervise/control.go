@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -98,6 +99,9 @@ func (s *supervisor) fromClient(ctx context.Context, request neck.Request, strea
 		err = s.begin(ctx, request, stream)
 	case kindDetach:
 		err = s.detach(ctx, stream)
+	case kindOutfitted:
+		s.outfitted.Store(true)
+		err = errors.Join(stream.Accept(), stream.Close())
 	case kindHalt:
 		err = s.halt(ctx, stream)
 	case neck.KindSession, neck.KindAttach, neck.KindForward, neck.KindPack, neck.KindUnpack, neck.KindList:

@@ -3,6 +3,7 @@ package supervise
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -50,6 +51,13 @@ func (c Claude) Begin(ctx context.Context, argv []string, tty bool) error {
 	return nil
 }
 
+// Outfit is that of backend.Outfitter.
+func (c Claude) Outfit(ctx context.Context, command backend.SetupCommand, out io.Writer) (int, error) {
+	request := c.session(command.Argv, false)
+	request.NoInput = true
+	return c.Supervisor.Exec(ctx, c.Image, request, backend.Terminal{Out: out, Err: out})
+}
+
 // request is the command line with what was provisioned for it.
 func (c Claude) request(argv []string, tty bool) (*neck.SessionRequest, error) {
 	if len(argv) == 0 {
@@ -58,12 +66,17 @@ func (c Claude) request(argv []string, tty bool) (*neck.SessionRequest, error) {
 	if c.Prompt != "" {
 		argv = slices.Concat(argv[:1], []string{"--append-system-prompt-file", c.Prompt}, argv[1:])
 	}
+	return c.session(argv, tty), nil
+}
+
+// session is a command with claude's environment, where claude works.
+func (c Claude) session(argv []string, tty bool) *neck.SessionRequest {
 	var env []string
 	for name, value := range c.Env {
 		env = append(env, name+"="+value.Reveal())
 	}
 	slices.Sort(env)
-	return &neck.SessionRequest{Argv: argv, Env: env, Dir: backend.WorkspacePath, TTY: tty}, nil
+	return &neck.SessionRequest{Argv: argv, Env: env, Dir: backend.WorkspacePath, TTY: tty}
 }
 
 // notRun says why claude did not run to its end, and with which code.

@@ -13,7 +13,7 @@ import (
 func OfOwner(kind neck.Kind) bool {
 	return slices.Contains([]neck.Kind{
 		neck.KindSession, neck.KindAttach, neck.KindForward, neck.KindPack, neck.KindUnpack, neck.KindList,
-		kindReady, kindBegin, kindHalt, kindReport,
+		kindReady, kindOutfitted, kindBegin, kindHalt, kindReport,
 		kindAllow, kindDeny, kindApprove, kindPending, kindTest,
 	}, kind)
 }

@@ -12,7 +12,7 @@ func TestT43_AnOwnerAsksForNothingOfTheHost(t *testing.T) {
 			t.Errorf("%q is taken", kind)
 		}
 	}
-	for _, kind := range []neck.Kind{neck.KindSession, neck.KindAttach, neck.KindPack, neck.KindUnpack, kindBegin, kindHalt, kindReport, kindAllow} {
+	for _, kind := range []neck.Kind{neck.KindSession, neck.KindAttach, neck.KindPack, neck.KindUnpack, kindOutfitted, kindBegin, kindHalt, kindReport, kindAllow} {
 		if !OfOwner(kind) {
 			t.Errorf("%q is refused", kind)
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/neck"
@@ -38,6 +39,8 @@ type supervisor struct {
 	claude *claude
 	again  *againNotes
 	idle   *idle
+	// outfitted says that what the bottle makes is worth keeping.
+	outfitted atomic.Bool
 	// renaming is held from making a table of names until PID 1 has it.
 	renaming sync.Mutex
 
@@ -62,6 +65,7 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 		config: config, claude: newClaude(config.Again), again: newAgainNotes(config), idle: newIdle(),
 		left: make(chan struct{}), wanted: make(chan struct{}), gone: make(chan struct{}),
 	}
+	s.outfitted.Store(!config.Outfits || config.Again != nil) // one that takes over has a detached bottle
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	served, err := s.serve(serving, inherited.Launcher, sandbox)
@@ -77,10 +81,11 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 	}
 	down, cancel := context.WithTimeout(context.WithoutCancel(ctx), downTimeout)
 	defer cancel()
-	if !config.Discard {
+	discard := config.Discard || !s.outfitted.Load()
+	if !discard {
 		s.settle(down)
 	}
-	downErr := sandbox.Down(down, config.Discard)
+	downErr := sandbox.Down(down, discard)
 	close(s.gone)
 	s.awaitLauncher()
 	stop()

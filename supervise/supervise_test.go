@@ -189,6 +189,31 @@ func TestASignalTakesTheBottleDown(t *testing.T) {
 	}
 }
 
+// TestF25_NothingIsKeptOfABottleThatEndsBeforeItsCommandsHave, whoever ends it.
+func TestF25_NothingIsKeptOfABottleThatEndsBeforeItsCommandsHave(t *testing.T) {
+	for name, test := range map[string]struct {
+		before  func(r *running) error
+		discard bool
+	}{
+		"before":   {func(*running) error { return nil }, true},
+		"after":    {func(r *running) error { return r.client.Outfitted(r.Context()) }, false},
+		"detached": {func(r *running) error { return r.client.Detach(r.Context()) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, func(c *Config) { c.Outfits = true })
+			r.pid1()
+			if err := test.before(r); err != nil {
+				t.Fatal(err)
+			}
+			r.client.Close()
+			r.cancel()
+			if err := r.ends(); err != nil || r.sandbox.discard.Load() != test.discard {
+				t.Errorf("discard is %v, %v", r.sandbox.discard.Load(), err)
+			}
+		})
+	}
+}
+
 func TestDownIsAnsweredAndTheBottleGoes(t *testing.T) {
 	r := run(t, nil)
 	r.pid1()

@@ -221,7 +221,7 @@ func (l *launch) supervise(ctx context.Context) error {
 			ID: l.id.String(), Run: l.run, State: l.state, UID: int(l.user.host),
 			Hosts: l.plan.Egress, Ask: l.plan.Ask, Anthropic: l.plan.Anthropic, Credential: l.secrets.Credential.Reveal(),
 			Routes: routeConfigs(l.plan.Routes, l.secrets), DLP: l.plan.DLP, Env: envSecrets(l.plan, l.secrets),
-			SSH: supervise.SSHKeys(l.plan, l.secrets), Discard: l.plan.Discard,
+			SSH: supervise.SSHKeys(l.plan, l.secrets), Discard: l.plan.Discard, Outfits: l.plan.Outfits(),
 			Life: lifeOf(l.plan), Backend: encoded,
 		},
 	})

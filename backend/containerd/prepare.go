@@ -128,6 +128,9 @@ func (b *Backend) plan(spec backend.Spec, image runtime.Image, choice runtime.Ch
 	plan.Warnings = slices.Concat(things.Warnings, reach.warnings, warnings(spec, choice, api.Credential))
 	plan.RemoteControl, plan.Debug, plan.RawTerminal, plan.Discard = spec.RemoteControl, bottle.Debug, spec.RawTerminal, spec.Discard
 	plan.Declaration = spec.Declaration
+	if from := bottle.Devcontainer; from != nil {
+		plan.Setup, plan.Ports, plan.Ignored = from.Setup, from.Ports, from.Ignored
+	}
 	plan.Mounts = mounts(plan)
 	return plan, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/engine"
 	"github.com/claude-bottle/claude-bottle/image/credentials"
 	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/provision"
 	"github.com/claude-bottle/claude-bottle/runtime"
 	"github.com/containerd/log"
 	"github.com/spf13/cobra"
@@ -211,6 +212,7 @@ func (a *application) manifestOptions() (manifest.Options, error) {
 			_, err := egress.ParseRoutes(entries)
 			return err
 		},
+		RefuseVariable: provision.RefuseForeign,
 	}, nil
 }
 

@@ -60,6 +60,7 @@ A Dockerfile, of the bottle file or a file of that name, is built by BuildKit: b
 $PATH asks the buildkitd at --buildkit, at $BUILDKIT_HOST, or at its usual socket. CONTEXT
 is the directory that COPY takes files of, the Dockerfile's own without it. Its commands
 run in BuildKit's own way, not in bottles; what comes back passes what image import does.
+One that a bottle file names by a devcontainer.json is built in the same way.
 
 What the steps say goes to stderr, the image with its digest to stdout.`,
 		Example: `  claude-bottle image build                 # the default image

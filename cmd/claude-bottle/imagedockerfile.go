@@ -222,6 +222,9 @@ func (l *launching) haveDockerfile(ctx context.Context, builder backend.Builder,
 	if err := l.agreeToBuild(ctx, plan.Name, plan.Print, "claude-bottle image build "+spec.Manifest.Bottle.Name); err != nil {
 		return err
 	}
+	if err := l.approved(ctx, spec); err != nil {
+		return err
+	}
 	_, err = l.app.runBuildKit(ctx, images, plan, l.progress)
 	return err
 }

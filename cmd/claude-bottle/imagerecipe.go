@@ -105,6 +105,9 @@ func (a *application) findRecipe(o buildOptions, spec *backend.BuildSpec) (backe
 		if bottle.Dockerfile != nil {
 			image = "made by " + bottle.Dockerfile.File
 		}
+		if bottle.Devcontainer != nil {
+			image += ", as " + bottle.Devcontainer.File + " says"
+		}
 		return backend.Recipe{}, fmt.Errorf("bottle %s has no recipe: its image is %s: %w", o.bottle, backend.Printable(image), errdefs.ErrFailedPrecondition)
 	}
 	if spec.Name == "" {
@@ -157,6 +160,9 @@ func (l *launching) haveImage(ctx context.Context, spec backend.Spec) error {
 		return nil
 	}
 	if err := l.agreeToBuild(ctx, plan.Name, plan.Print, strings.TrimSpace("claude-bottle image build "+build.bottle)); err != nil {
+		return err
+	}
+	if err := l.approved(ctx, spec); err != nil {
 		return err
 	}
 	_, err = l.app.runBuild(ctx, builder, plan, l.progress)

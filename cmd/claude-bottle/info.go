@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -71,6 +72,7 @@ func (a *application) printInfo(m *backend.Manifest, limits backend.Limits) erro
 	if m.Bottle.Dockerfile != nil {
 		row("image", "by "+m.Bottle.Dockerfile.File)
 	}
+	devcontainerRows(m.Bottle, &b, row)
 	row("runtime", string(m.Bottle.Runtime))
 	for _, rule := range m.Bottle.Egress.Allow {
 		row("egress", rule)
@@ -105,4 +107,27 @@ func (a *application) printInfo(m *backend.Manifest, limits backend.Limits) erro
 	}
 	_, err := fmt.Fprint(a.out, b.String())
 	return err
+}
+
+// devcontainerRows are what is taken of a devcontainer.json, and what is not.
+func devcontainerRows(bottle backend.BottleFile, b *strings.Builder, row func(key, value string)) {
+	from := bottle.Devcontainer
+	if from == nil {
+		return
+	}
+	row("image", "as "+from.File+" says")
+	for _, command := range from.Setup {
+		fmt.Fprintf(b, "%-12s %s\n", "runs", command.Line()) // it is printable
+	}
+	for _, port := range from.Ports {
+		row("port", strconv.Itoa(int(port)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(from.Env)) {
+		if _, own := bottle.Env[name]; !own {
+			row("env", name)
+		}
+	}
+	for _, ignored := range from.Ignored {
+		fmt.Fprintf(b, "%-12s %s: %s\n", "ignored", backend.Printable(ignored.Key), ignored.Reason)
+	}
 }

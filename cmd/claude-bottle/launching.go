@@ -68,17 +68,29 @@ func (l *launching) prepare(ctx context.Context, spec backend.Spec) (*backend.Pl
 	return plan, nil
 }
 
+// approved has the files of repositories approved that say what is built.
+func (l *launching) approved(ctx context.Context, spec backend.Spec) error {
+	options, err := l.app.manifestOptions()
+	if err != nil {
+		return err
+	}
+	return l.app.approveForeign(ctx, options, spec, l.tty)
+}
+
 // agree shows the plan, has it said yes to, and reads the secrets that it names.
 func (l *launching) agree(ctx context.Context, options manifest.Options, spec backend.Spec, plan *backend.Plan) (backend.Secrets, error) {
 	return l.app.preflight(ctx, l.options, options, spec, plan, l.tty)
 }
 
-// launch brings the bottle up. It ends with the caller, who closes it, unless it is left.
+// launch brings the bottle up, and runs the commands of its plan. It ends with the caller, who closes it, unless it is left.
 func (l *launching) launch(ctx context.Context, plan *backend.Plan, secrets backend.Secrets) (backend.Bottle, error) {
 	bottle, err := l.opened.Launch(ctx, plan, secrets)
 	l.progress.finish()
 	if err != nil {
 		return nil, l.app.afterSignal(ctx, err)
+	}
+	if err := l.outfit(ctx, bottle, plan); err != nil {
+		return nil, errors.Join(l.app.afterSignal(ctx, err), bottle.Close(ctx))
 	}
 	return bottle, nil
 }

@@ -11,24 +11,27 @@ import (
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/neck"
+	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
 
 func (a *application) portForwardCommand() *cobra.Command {
 	var address string
 	command := &cobra.Command{
-		Use:   "port-forward NAME [LOCAL:]PORT...",
+		Use:   "port-forward NAME [[LOCAL:]PORT...]",
 		Short: "Reach ports of a bottle that runs from this host",
 		Long: `Listen on this host, and carry each connection to a port of the bottle's loopback: where a
 server that claude has started listens. It goes over the neck, and ends with this client.
 
-LOCAL is the port here; without one it is the same, and 0 is any that is free. Only this
+LOCAL is the port here; without one it is the same, and 0 is any that is free. Without any
+port those are taken that the bottle's devcontainer.json names under forwardPorts. Only this
 host can connect, unless --listen says otherwise. What answers is the agent's.`,
 		Example: `  claude-bottle port-forward claude 8080
+  claude-bottle port-forward claude           # as its devcontainer.json says
   claude-bottle port-forward claude 3000:80 0:5432`,
 		ValidArgsFunction: a.completeNames(1, runningBottle),
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) < 2 {
+			if len(args) < 1 {
 				return usageError{errors.New("port-forward takes the name of a bottle that runs, and ports such as 8080 or 3000:80")}
 			}
 			return nil
@@ -76,6 +79,11 @@ func (a *application) portForward(ctx context.Context, name, address string, por
 		return err
 	}
 	defer func() { _ = errors.Join(reached.Close(), opened.Close()) }()
+	if len(ports) == 0 {
+		if ports, err = plannedPorts(ctx, opened, name); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var serving sync.WaitGroup
 	defer serving.Wait()
@@ -94,6 +102,26 @@ func (a *application) portForward(ctx context.Context, name, address string, por
 	}
 	<-ctx.Done()
 	return context.Cause(ctx)
+}
+
+// plannedPorts are those that the plan of a bottle names.
+func plannedPorts(ctx context.Context, opened closingBackend, name string) ([]forwarding, error) {
+	keeper, err := keeperOf(opened)
+	if err != nil {
+		return nil, err
+	}
+	found, err := keeper.Find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if found.Plan == nil || len(found.Plan.Ports) == 0 {
+		return nil, fmt.Errorf("the plan of %s names no ports, as forwardPorts of a devcontainer.json does: say which, such as `claude-bottle port-forward %s 8080`: %w", name, name, errdefs.ErrFailedPrecondition)
+	}
+	ports := make([]forwarding, len(found.Plan.Ports))
+	for i, port := range found.Plan.Ports {
+		ports[i] = forwarding{local: port, remote: port}
+	}
+	return ports, nil
 }
 
 // serveForward carries every connection of one listener.

@@ -31,7 +31,7 @@ func (a *application) preflight(ctx context.Context, o startOptions, options man
 		}
 		_, _ = io.WriteString(a.err, o.alsoShown)
 	}
-	if err := a.approveProject(ctx, options, spec, tty); err != nil {
+	if err := a.approveForeign(ctx, options, spec, tty); err != nil {
 		return backend.Secrets{}, err
 	}
 	if !o.yes {
@@ -67,21 +67,28 @@ func printPlan(w *os.File, plan printer, output *format) error {
 	return plan.Print(w)
 }
 
-// approveProject asks for an agent file that comes with the repository, once
-// for each content: --yes does not answer this.
-func (a *application) approveProject(ctx context.Context, options manifest.Options, spec backend.Spec, tty *terminal.Terminal) error {
-	if !spec.Manifest.FromProject {
-		return nil
-	}
-	approved, err := manifest.Approved(options, spec.Manifest)
-	if err != nil || approved {
+// approveForeign asks for files that come with a repository, once for each content: --yes
+// does not answer this.
+func (a *application) approveForeign(ctx context.Context, options manifest.Options, spec backend.Spec, tty *terminal.Terminal) error {
+	files, err := manifest.Unapproved(options, spec.Manifest)
+	if err != nil {
 		return err
 	}
-	yes, err := tty.Confirm(ctx, a.err, "the agent file is from this repository and was never approved with this content. Approve it? [y/N] ")
-	if err != nil || !yes {
-		return fmt.Errorf("not launched: the agent file of this repository is not approved, and --yes does not cover it: read it and answer y on a terminal: %w", errdefs.ErrPermissionDenied)
+	for _, file := range files {
+		name, question := "the agent file of this repository", "the agent file is from this repository"
+		if file.Kind == string(manifest.KindDevcontainer) {
+			name = backend.Printable(file.Path)
+			question = name + " says what the bottle is made of and runs"
+		}
+		yes, err := tty.Confirm(ctx, a.err, question+", and was never approved with this content. Approve it? [y/N] ")
+		if err != nil || !yes {
+			return fmt.Errorf("not launched: %s is not approved, and --yes does not cover it: read it and answer y on a terminal: %w", name, errdefs.ErrPermissionDenied)
+		}
+		if err := manifest.Approve(options, file); err != nil {
+			return err
+		}
 	}
-	return manifest.Approve(options, spec.Manifest)
+	return nil
 }
 
 // ask reads one value that the bottle file wants asked, without an echo.

@@ -108,6 +108,13 @@ func (p *progress) hush() {
 	p.quiet = true
 }
 
+// hushed says that nothing is shown.
+func (p *progress) hushed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.quiet
+}
+
 func (p *progress) printTimings(w io.Writer, output *format) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

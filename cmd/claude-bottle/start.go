@@ -56,6 +56,9 @@ is said. What follows -- goes to claude.
 those of .gitignore), and what looks like a secret by its name or content: the plan
 lists it, -o json the whole of it.
 
+What a devcontainer.json is to run, which the bottle file names, runs once in a new bottle
+before claude does; when it fails, nothing is kept of the bottle.
+
 --detach starts claude on a terminal of its own, or without one when it is given -p, and
 returns: attach shows it, logs what it said, stop ends it. On a terminal Ctrl-P Ctrl-Q
 leaves a bottle that was started in the foreground in the same way, and so does a
