@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 # The Go that go.mod names builds, also where a host's default is to take its own.
-ifndef GOTOOLCHAIN
+ifneq ($(filter-out help clean,$(or $(MAKECMDGOALS),help)),)
 export GOTOOLCHAIN := $(shell hack/toolchain.sh)
 endif
 

@@ -88,7 +88,7 @@ type Manifest struct {
 
 // ManifestFile is one file that was read.
 type ManifestFile struct {
-	Kind   string `json:"kind"` // agent, bottle, devcontainer, config
+	Kind   string `json:"kind"` // agent, bottle, devcontainer, dockerfile, config
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
 }

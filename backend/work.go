@@ -23,6 +23,7 @@ const (
 	StateOutcome  = "outcome.json"     // the Outcome of a detached bottle
 	StateLog      = "session.log"      // what claude has said there, one JSON line a piece
 	StateCommits  = "commits"          // how many commits the bottle has counted beyond those
+	StateSetup    = "setup"            // is there until the Setup of a plan has ended well: so long nothing is kept
 
 	// ApplyJournal lies in StateApply while an apply is under way, or was cut.
 	ApplyJournal = "journal.json"

@@ -151,8 +151,8 @@ func TestF7_ADaemonThatDiesInUseIsStartedAgain(t *testing.T) {
 	p.eventually("one that nobody uses stays away", func(s Status) bool { return !s.Running && s.Keeper == 0 })
 }
 
-// TestF34_ADaemonWhoseSocketIsGoneIsReplaced: it would hold the root directory for ever.
-// Until then a daemon that ends is not started again.
+// TestF7_AStartWaitsUntilTheKeeperHasSeenTheAnswer: until then a daemon that ends is not
+// started again.
 func TestF7_AStartWaitsUntilTheKeeperHasSeenTheAnswer(t *testing.T) {
 	p := newPlace(t)
 	if err := p.prepare(); err != nil {
@@ -185,6 +185,7 @@ func TestF7_AStartWaitsUntilTheKeeperHasSeenTheAnswer(t *testing.T) {
 	}
 }
 
+// TestF34_ADaemonWhoseSocketIsGoneIsReplaced: it would hold the root directory for ever.
 func TestF34_ADaemonWhoseSocketIsGoneIsReplaced(t *testing.T) {
 	p := newPlace(t)
 	p.starts(0)

@@ -26,14 +26,20 @@ found() {
 
 # scan WHAT ARGUMENT... runs govulncheck, and fails when it finds what is not accepted.
 scan() {
-	local what=$1 report code=0 id
+	local what=$1 report list id code=0
 	local -a news=()
 	report=$("$libexec/govulncheck" -db "file://$database/data/osv" "${@:2}") || code=$?
 	if ((code != 0 && code != 3)); then # 3 says that something was found
 		echo "audit: $what: govulncheck failed" >&2
 		return 1
 	fi
-	for id in $(found "$report"); do
+	list=$(found "$report")
+	if ((code == 3)) && [[ -z $list && $GOTOOLCHAIN != local ]]; then
+		printf '%s\n' "$report" >&2
+		echo "audit: $what: govulncheck has found something, and it can't be told what" >&2
+		return 1
+	fi
+	for id in $list; do
 		grep -q "^$id $what:" "$accepted" || news+=("$id")
 	done
 	if ((${#news[@]} > 0)); then
@@ -44,7 +50,8 @@ scan() {
 	echo "audit: $what: nothing new"
 }
 
-export GOTOOLCHAIN=${GOTOOLCHAIN:-$("$repository/hack/toolchain.sh")}
+GOTOOLCHAIN=$("$repository/hack/toolchain.sh")
+export GOTOOLCHAIN
 [[ -x $libexec/govulncheck ]] || "$repository/hack/setup.sh" audit
 database=$(go -C "$repository/hack/tools/govulncheck/db" mod download -json golang.org/x/vulndb | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
 failed=0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the format of the Go files, runs go vet, golangci-lint and govulncheck over them, shellcheck over the scripts,
-# and systemd over its units. All checks run, and one that fails makes the whole fail. usage: hack/lint.sh
+# Checks the format of the Go files and the modules, runs go vet, golangci-lint and govulncheck over them, shellcheck over
+# the scripts, and systemd over its units. All checks run, and one that fails makes the whole fail. usage: hack/lint.sh
 # shellcheck disable=SC2317 # checks are called by name
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -180,7 +180,8 @@ setup_buildkit() {
 }
 
 command -v go >/dev/null || fail "go is not on PATH: install the Go version that go.mod names"
-export GOTOOLCHAIN=${GOTOOLCHAIN:-$("$repository/hack/toolchain.sh")}
+GOTOOLCHAIN=$("$repository/hack/toolchain.sh")
+export GOTOOLCHAIN
 go_version=$(cd "$repository" && go env GOVERSION)
 host=$(go env GOHOSTARCH)
 ARCH=${ARCH:-$host}

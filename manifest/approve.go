@@ -17,11 +17,12 @@ func approvals(options Options) string {
 }
 
 // Unapproved are the files that are not the user's own word, and were never approved with
-// just this content: the agent file of a repository, and a devcontainer.json.
+// just this content: the agent file of a repository, and a devcontainer.json with the
+// Dockerfile that it names.
 func Unapproved(options Options, m *backend.Manifest) ([]backend.ManifestFile, error) {
 	foreign := slices.DeleteFunc(slices.Clone(m.Files), func(file backend.ManifestFile) bool {
 		theirs := m.FromProject && file == m.Files[0]
-		return !theirs && file.Kind != string(KindDevcontainer)
+		return !theirs && file.Kind != string(KindDevcontainer) && file.Kind != string(KindDockerfile)
 	})
 	if len(foreign) == 0 {
 		return nil, nil

@@ -56,6 +56,9 @@ func (l *loader) devcontainer(chain []backend.BottleFile) error {
 			return fmt.Errorf("bottle %s: %w", bottle.Name, err)
 		}
 		l.files = append(l.files, describe(KindDevcontainer, read.Path, read.Data))
+		if read.Dockerfile != nil {
+			l.files = append(l.files, describe(KindDockerfile, read.Dockerfile.File, read.DockerfileData))
+		}
 		bottle.Image, bottle.Dockerfile, bottle.Devcontainer = read.Image, read.Dockerfile, &read.Devcontainer
 		return goOn(bottle)
 	}

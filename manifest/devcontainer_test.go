@@ -87,6 +87,18 @@ func TestT46_ADevcontainerIsApprovedByItsContent(t *testing.T) {
 	if files := unapproved(); len(files) != 1 {
 		t.Errorf("another content is approved: %v", files)
 	}
+	write(t, file, `{"build": {"dockerfile": "Dockerfile"}}`)
+	made := filepath.Join(u.options.Cwd, "Dockerfile")
+	write(t, made, "FROM scratch\n")
+	for _, each := range unapproved() {
+		if err := manifest.Approve(u.options, each); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, made, "FROM other\n")
+	if files := unapproved(); len(files) != 1 || files[0].Path != made {
+		t.Errorf("of another Dockerfile are to be approved %v", files)
+	}
 }
 
 func TestAMistakeInADevcontainerNamesItsFileAndTheBottle(t *testing.T) {

@@ -32,6 +32,8 @@ const (
 	KindRecipe Kind = "recipe"
 	// KindDevcontainer is a devcontainer.json that a bottle file names.
 	KindDevcontainer Kind = "devcontainer"
+	// KindDockerfile is a Dockerfile that such a file names.
+	KindDockerfile Kind = "dockerfile"
 )
 
 // Options say where files are looked for.

@@ -107,7 +107,7 @@ func (w *Wish) checkBottle() error {
 			return refuse("credential %s: a secret is read by its user, not from its source", backend.Printable(entry.Name))
 		}
 	}
-	if len(bottle.SSH) > maxList || len(bottle.Credentials) > maxList || len(w.Env) > maxList || len(w.Keys) > maxList {
+	if len(bottle.SSH) > maxList || len(bottle.Credentials) > maxList || len(w.Env) > 2*maxList || len(w.Keys) > maxList {
 		return refuse("the bottle file has more than %d entries of a kind", maxList)
 	}
 	if err := checkDevcontainer(bottle.Devcontainer); err != nil {
@@ -134,6 +134,14 @@ func checkDevcontainer(from *backend.Devcontainer) error {
 	for _, command := range from.Setup {
 		if len(command.Argv) == 0 || slices.ContainsFunc(command.Argv, func(word string) bool { return strings.ContainsRune(word, 0) }) {
 			return refuse("a command of devcontainer.json is none")
+		}
+		if len(command.Name) > maxWord {
+			return refuse("the name of a command is longer than %d bytes", maxWord)
+		}
+	}
+	for _, ignored := range from.Ignored {
+		if len(ignored.Key) > maxWord || len(ignored.Reason) > maxWord {
+			return refuse("what is said of an ignored key is longer than %d bytes", maxWord)
 		}
 	}
 	if slices.Contains(from.Ports, 0) {

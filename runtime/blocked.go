@@ -63,7 +63,8 @@ func (c *Client) spareSnapshot(ctx context.Context) (string, error) {
 	built := map[string]bool{} // on, by another one
 	err := service.Walk(ctx, func(_ context.Context, info snapshots.Info) error {
 		built[info.Parent] = true
-		if info.Kind == snapshots.KindCommitted {
+		// Those of images have digests for names. Others, steps of a build, can't be had again.
+		if info.Kind == snapshots.KindCommitted && strings.HasPrefix(info.Name, "sha256:") {
 			committed = append(committed, info.Name)
 		}
 		return nil

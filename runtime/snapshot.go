@@ -21,8 +21,7 @@ type Snapshot struct{ Key string }
 func (c *Client) PrepareSnapshot(ctx context.Context, key string, image Image, users *IDMap) error {
 	// The daemon goes on when the asker hangs up: whoever undoes this must
 	// know how it ended.
-	ctx = context.WithoutCancel(ctx)
-	prepare := func() error { return c.prepareSnapshot(ctx, key, image, users) }
+	prepare := func() error { return c.prepareSnapshot(context.WithoutCancel(ctx), key, image, users) }
 	err := c.unblocked(ctx, prepare)
 	if !errdefs.IsNotFound(err) {
 		return err

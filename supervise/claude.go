@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -118,7 +120,9 @@ func (s *supervisor) begin(ctx context.Context, request neck.Request, stream nec
 // detach has the bottle live on without its launcher.
 func (s *supervisor) detach(ctx context.Context, stream neck.Stream) error {
 	defer s.answers.begin()()
-	s.outfitted.Store(true)
+	if err := s.outfitted(); err != nil {
+		return stream.Refuse(err)
+	}
 	s.claude.mu.Lock()
 	if !s.claude.detached {
 		s.claude.detached = true
@@ -130,6 +134,21 @@ func (s *supervisor) detach(ctx context.Context, stream neck.Stream) error {
 	err := errors.Join(stream.Accept(), stream.Close())
 	s.endIfOver()
 	return err
+}
+
+// outfitted has what the bottle makes kept from now on.
+func (s *supervisor) outfitted() error {
+	err := os.Remove(filepath.Join(s.config.State, backend.StateSetup))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("end the setup: %w", err)
+	}
+	return nil
+}
+
+// halfMade says that commands which come before claude have not ended well.
+func (s *supervisor) halfMade() bool {
+	_, err := os.Lstat(filepath.Join(s.config.State, backend.StateSetup))
+	return err == nil
 }
 
 // endIfOver ends a detached bottle whose claude has ended.

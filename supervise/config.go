@@ -41,9 +41,6 @@ type Config struct {
 	SSH []sshagent.Entry `json:"ssh,omitempty"`
 	// Discard throws the work away at the end.
 	Discard bool `json:"discard"`
-	// Outfits says that commands run before claude does: up to their end nothing of the
-	// bottle is kept.
-	Outfits bool `json:"outfits,omitempty"`
 	// Life bounds a detached bottle's life; nil doesn't.
 	Life *backend.Life `json:"life,omitempty"`
 	// Backend is what the backend needs to open the bottle's Sandbox.

@@ -100,8 +100,11 @@ func (s *supervisor) fromClient(ctx context.Context, request neck.Request, strea
 	case kindDetach:
 		err = s.detach(ctx, stream)
 	case kindOutfitted:
-		s.outfitted.Store(true)
-		err = errors.Join(stream.Accept(), stream.Close())
+		if err = s.outfitted(); err != nil {
+			err = stream.Refuse(err)
+		} else {
+			err = errors.Join(stream.Accept(), stream.Close())
+		}
 	case kindHalt:
 		err = s.halt(ctx, stream)
 	case neck.KindSession, neck.KindAttach, neck.KindForward, neck.KindPack, neck.KindUnpack, neck.KindList:

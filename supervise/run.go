@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/neck"
@@ -39,8 +38,6 @@ type supervisor struct {
 	claude *claude
 	again  *againNotes
 	idle   *idle
-	// outfitted says that what the bottle makes is worth keeping.
-	outfitted atomic.Bool
 	// renaming is held from making a table of names until PID 1 has it.
 	renaming sync.Mutex
 
@@ -65,7 +62,6 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 		config: config, claude: newClaude(config.Again), again: newAgainNotes(config), idle: newIdle(),
 		left: make(chan struct{}), wanted: make(chan struct{}), gone: make(chan struct{}),
 	}
-	s.outfitted.Store(!config.Outfits || config.Again != nil) // one that takes over has a detached bottle
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	served, err := s.serve(serving, inherited.Launcher, sandbox)
@@ -81,7 +77,7 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 	}
 	down, cancel := context.WithTimeout(context.WithoutCancel(ctx), downTimeout)
 	defer cancel()
-	discard := config.Discard || !s.outfitted.Load()
+	discard := config.Discard || s.halfMade()
 	if !discard {
 		s.settle(down)
 	}

@@ -200,7 +200,11 @@ func TestF25_NothingIsKeptOfABottleThatEndsBeforeItsCommandsHave(t *testing.T) {
 		"detached": {func(r *running) error { return r.client.Detach(r.Context()) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := run(t, func(c *Config) { c.Outfits = true })
+			r := run(t, func(c *Config) {
+				if err := os.WriteFile(filepath.Join(c.State, backend.StateSetup), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			})
 			r.pid1()
 			if err := test.before(r); err != nil {
 				t.Fatal(err)

@@ -15,6 +15,11 @@ import (
 // discard. The caller holds its lock. It may be called again after any crash.
 func (b *Backend) Down(ctx context.Context, id backend.ID, discard bool) error {
 	where := b.layout.bottle(id)
+	halfMade, err := exists(where.setup())
+	if err != nil {
+		return fmt.Errorf("take down %s: %w", id, err)
+	}
+	discard = discard || halfMade
 	s, err := b.observe(ctx, where, discard)
 	if err != nil {
 		return fmt.Errorf("take down %s: %w", id, err)

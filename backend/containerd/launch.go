@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -206,6 +207,11 @@ func (l *launch) idMap() *runtime.IDMap {
 }
 
 func (l *launch) supervise(ctx context.Context) error {
+	if l.plan.Outfits() {
+		if err := os.WriteFile(l.setup(), nil, 0o600); err != nil {
+			return fmt.Errorf("note commands to come: %w", err)
+		}
+	}
 	options := l.backend.options
 	encoded, err := json.Marshal(options)
 	if err != nil {
@@ -221,7 +227,7 @@ func (l *launch) supervise(ctx context.Context) error {
 			ID: l.id.String(), Run: l.run, State: l.state, UID: int(l.user.host),
 			Hosts: l.plan.Egress, Ask: l.plan.Ask, Anthropic: l.plan.Anthropic, Credential: l.secrets.Credential.Reveal(),
 			Routes: routeConfigs(l.plan.Routes, l.secrets), DLP: l.plan.DLP, Env: envSecrets(l.plan, l.secrets),
-			SSH: supervise.SSHKeys(l.plan, l.secrets), Discard: l.plan.Discard, Outfits: l.plan.Outfits(),
+			SSH: supervise.SSHKeys(l.plan, l.secrets), Discard: l.plan.Discard,
 			Life: lifeOf(l.plan), Backend: encoded,
 		},
 	})

@@ -130,6 +130,7 @@ func (p places) resuming() string { return filepath.Join(p.state, "resuming") }
 func (p places) kept() string { return filepath.Join(p.state, "kept") }
 
 // outcome is there once the claude of a detached bottle has ended.
+func (p places) setup() string   { return filepath.Join(p.state, backend.StateSetup) }
 func (p places) outcome() string { return filepath.Join(p.state, backend.StateOutcome) }
 
 // place is the directory on the host that is mounted at place.

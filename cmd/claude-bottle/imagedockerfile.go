@@ -205,6 +205,9 @@ func (l *launching) haveDockerfile(ctx context.Context, builder backend.Builder,
 		return err
 	}
 	plan, err := dockerfile.Describe(*wish)
+	if err == nil {
+		err = sameDockerfile(plan, spec.Manifest.Files)
+	}
 	if err == nil && there != nil && there.Recipe == plan.Recipe {
 		return nil
 	}
@@ -227,6 +230,17 @@ func (l *launching) haveDockerfile(ctx context.Context, builder backend.Builder,
 	}
 	_, err = l.app.runBuildKit(ctx, images, plan, l.progress)
 	return err
+}
+
+// sameDockerfile refuses one that is to be approved, and is another one than was read for
+// that.
+func sameDockerfile(plan *dockerfile.Plan, files []backend.ManifestFile) error {
+	for _, file := range files {
+		if file.Kind == string(manifest.KindDockerfile) && file.SHA256 != plan.SHA256 {
+			return fmt.Errorf("%s has changed since it was read: start again: %w", backend.Printable(file.Path), errdefs.ErrAborted)
+		}
+	}
+	return nil
 }
 
 // contextWord says that the word names a directory, and no bottle.

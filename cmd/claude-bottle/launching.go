@@ -82,7 +82,8 @@ func (l *launching) agree(ctx context.Context, options manifest.Options, spec ba
 	return l.app.preflight(ctx, l.options, options, spec, plan, l.tty)
 }
 
-// launch brings the bottle up, and runs the commands of its plan. It ends with the caller, who closes it, unless it is left.
+// launch brings the bottle up, and runs the commands of its plan. It ends with the caller,
+// who closes it, unless it is left.
 func (l *launching) launch(ctx context.Context, plan *backend.Plan, secrets backend.Secrets) (backend.Bottle, error) {
 	bottle, err := l.opened.Launch(ctx, plan, secrets)
 	l.progress.finish()

@@ -20,7 +20,8 @@ func (l *launching) outfit(ctx context.Context, bottle backend.Bottle, plan *bac
 	if !ok {
 		return fmt.Errorf("this backend runs no commands before claude: %w", errdefs.ErrNotImplemented)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, backend.SetupTime, fmt.Errorf("the commands of devcontainer.json took longer than %s: %w", backend.SetupTime, context.DeadlineExceeded))
+	late := fmt.Errorf("the commands of devcontainer.json took longer than %s: %w", backend.SetupTime, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, backend.SetupTime, late)
 	defer cancel()
 	for _, command := range plan.Setup {
 		done := l.progress.Step(strings.TrimSpace("setup " + command.Name))

@@ -76,9 +76,13 @@ func (a *application) approveForeign(ctx context.Context, options manifest.Optio
 	}
 	for _, file := range files {
 		name, question := "the agent file of this repository", "the agent file is from this repository"
-		if file.Kind == string(manifest.KindDevcontainer) {
+		switch manifest.Kind(file.Kind) {
+		case manifest.KindDevcontainer:
 			name = backend.Printable(file.Path)
 			question = name + " says what the bottle is made of and runs"
+		case manifest.KindDockerfile:
+			name = backend.Printable(file.Path)
+			question = name + " says how BuildKit makes the image"
 		}
 		yes, err := tty.Confirm(ctx, a.err, question+", and was never approved with this content. Approve it? [y/N] ")
 		if err != nil || !yes {

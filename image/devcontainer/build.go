@@ -115,7 +115,11 @@ func (r *reader) resolve() error {
 	if err != nil {
 		return err
 	}
-	r.file.Dockerfile = &backend.Dockerfile{File: file, Context: context, Target: r.build.target, Args: r.build.args}
+	root, err := filepath.EvalSymlinks(repository(r.path))
+	if err != nil {
+		return fmt.Errorf("%s: find its repository: %w", r.path, err)
+	}
+	r.file.Dockerfile = &backend.Dockerfile{Within: root, File: file, Context: context, Target: r.build.target, Args: r.build.args}
 	return nil
 }
 

@@ -48,6 +48,7 @@ func (r *reader) command(value hujson.Value, key, name string) error {
 		}
 		words[i] = filled
 	}
+	name = shortened(name)
 	command := backend.SetupCommand{Name: name, Argv: words}
 	switch {
 	case len(words) == 0 || shell && words[0] == "":

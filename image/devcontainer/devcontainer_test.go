@@ -119,9 +119,9 @@ func TestADockerfileOfEitherSpellingIsResolved(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want.File, want.Context = filepath.Join(root, want.File), filepath.Join(root, want.Context)
-		if diff := cmp.Diff(&want, got.Dockerfile); diff != "" || got.Image != "" {
-			t.Errorf("%s: image %q\n%s", text, got.Image, diff)
+		want.Within, want.File, want.Context = root, filepath.Join(root, want.File), filepath.Join(root, want.Context)
+		if diff := cmp.Diff(&want, got.Dockerfile); diff != "" || got.Image != "" || !strings.HasPrefix(string(got.DockerfileData), "FROM ") {
+			t.Errorf("%s: image %q, Dockerfile %q\n%s", text, got.Image, got.DockerfileData, diff)
 		}
 	}
 }

@@ -84,8 +84,11 @@ func (r *reader) key(each member) error {
 
 // settle sees to it that exactly one thing says what the image is.
 func (r *reader) settle() error {
-	count := len(r.file.Devcontainer.Ignored)
-	for _, each := range []int{count, len(r.file.Devcontainer.Env), len(r.file.Devcontainer.Setup), len(r.file.Devcontainer.Ports), len(r.build.args)} {
+	if r.build.file == "" {
+		r.ignoreBuild()
+	}
+	const one = 1 // image, beside a Dockerfile
+	for _, each := range []int{len(r.file.Devcontainer.Ignored) + one, len(r.file.Devcontainer.Env), len(r.file.Devcontainer.Setup), len(r.file.Devcontainer.Ports), len(r.build.args)} {
 		if each > most {
 			return fmt.Errorf("%s has more than %d entries of a kind: %w", r.path, most, errdefs.ErrInvalidArgument)
 		}
@@ -100,7 +103,6 @@ func (r *reader) settle() error {
 	if r.imageAt == nil {
 		return fmt.Errorf("%s names neither image nor build.dockerfile: name one of both: %w", r.path, errdefs.ErrInvalidArgument)
 	}
-	r.ignoreBuild()
 	return nil
 }
 

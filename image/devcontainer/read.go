@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/errdefs"
@@ -15,6 +16,9 @@ import (
 
 // maxFile bounds a devcontainer.json, in bytes, and with it how deep its values may nest.
 const maxFile = 128 << 10
+
+// maxDockerfile bounds a Dockerfile, in bytes.
+const maxDockerfile = 1 << 20
 
 // folder is where a repository has its file, or files.
 const folder = ".devcontainer"
@@ -32,8 +36,11 @@ type File struct {
 	Path string
 	Data []byte
 
-	Image        string
-	Dockerfile   *backend.Dockerfile
+	Image      string
+	Dockerfile *backend.Dockerfile
+	// DockerfileData is what that holds.
+	DockerfileData []byte
+
 	Devcontainer backend.Devcontainer
 }
 
@@ -44,21 +51,33 @@ func Read(path string, options Options) (File, error) {
 	if err != nil {
 		return File{}, err
 	}
-	data, err := readFile(path)
+	within := repository(path)
+	data, err := readFile(within, path, "devcontainer.json", maxFile)
 	if err != nil {
 		return File{}, err
 	}
-	return parse(path, data, options)
+	file, err := parse(path, data, options)
+	if err == nil && file.Dockerfile != nil {
+		file.DockerfileData, err = readFile(file.Dockerfile.Within, file.Dockerfile.File, "the Dockerfile", maxDockerfile)
+	}
+	return file, err
 }
 
 // find is the path itself, or the file in that directory.
 func find(path string) (string, error) {
+	if strings.HasSuffix(filepath.Base(path), "devcontainer.json") {
+		return path, nil // a link of that name to a directory would make its own repository of that
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", fmt.Errorf("find devcontainer.json: %w", err)
 	}
 	if !info.IsDir() {
 		return path, nil
+	}
+	// What is approved is the file that is read.
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return "", fmt.Errorf("find devcontainer.json: %w", err)
 	}
 	candidates := []string{filepath.Join(path, folder, "devcontainer.json"), filepath.Join(path, ".devcontainer.json")}
 	for _, candidate := range candidates {
@@ -85,37 +104,36 @@ func repository(path string) string {
 	return directory
 }
 
-// readFile reads a regular file that is not too large, and no link that leads out of the
+// readFile reads a regular file of at most so many bytes, and no link that leads out of the
 // repository: what is wrong with a file is told, and with it some of what it holds.
-func readFile(path string) ([]byte, error) {
-	within := repository(path)
+func readFile(within, path, what string, most int64) ([]byte, error) {
 	root, err := os.OpenRoot(within)
 	if err != nil {
-		return nil, fmt.Errorf("read devcontainer.json: %w", err)
+		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
 	defer func() { _ = root.Close() }()
 	relative, err := filepath.Rel(within, path)
 	if err != nil {
-		return nil, fmt.Errorf("read devcontainer.json: %w", err)
+		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
 	file, err := root.OpenFile(relative, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO does not hold it up
 	if err != nil {
-		return nil, fmt.Errorf("read devcontainer.json in %s: %w", within, err)
+		return nil, fmt.Errorf("read %s in %s: %w", what, within, err)
 	}
 	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("read devcontainer.json: %w", err)
+		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file: %w", path, errdefs.ErrInvalidArgument)
 	}
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	data, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s is larger than %s: %w", path, backend.Bytes(maxFile), errdefs.ErrInvalidArgument)
+	if int64(len(data)) > most {
+		return nil, fmt.Errorf("%s is larger than %s: %w", path, backend.Bytes(most), errdefs.ErrInvalidArgument)
 	}
 	return data, nil
 }

@@ -24,6 +24,9 @@ var errTaken = errors.New("nobody takes the archive any more")
 // Build has the plan done. The archive of the OCI that comes goes to take as a stream,
 // which fails when the build does; what BuildKit says goes to out: foreign text.
 func (p *Plan) Build(ctx context.Context, out io.Writer, take func(ctx context.Context, archive io.Reader) error) error {
+	if err := p.stays(); err != nil {
+		return err
+	}
 	if sum, err := hashFile(p.Dockerfile); err != nil {
 		return err
 	} else if sum != p.SHA256 {
@@ -52,6 +55,22 @@ func (p *Plan) Build(ctx context.Context, out io.Writer, take func(ctx context.C
 		return built // take has failed for it, if it has
 	}
 	return taken
+}
+
+// stays refuses paths of a foreign file that lead elsewhere than when it was read: they led
+// through no link then.
+func (p *Plan) stays() error {
+	for _, path := range []string{p.Dockerfile, p.Context} {
+		if p.within == "" {
+			return nil
+		}
+		if resolved, err := filepath.EvalSymlinks(path); err != nil {
+			return fmt.Errorf("find %s again: %w", backend.Printable(path), err)
+		} else if resolved != path {
+			return fmt.Errorf("%s leads to %s since it was looked at: build again: %w", backend.Printable(path), backend.Printable(resolved), errdefs.ErrAborted)
+		}
+	}
+	return nil
 }
 
 // run runs buildctl to its end. It dies with this process, and so does the build.

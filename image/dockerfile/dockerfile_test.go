@@ -170,6 +170,23 @@ func TestT44_ADockerfileThatChangesAfterThePlanIsNotBuilt(t *testing.T) {
 	}
 }
 
+// TestT18_WhatAForeignFileNamesStaysWhereItWas: a link that comes after the plan is not
+// followed.
+func TestT18_WhatAForeignFileNamesStaysWhereItWas(t *testing.T) {
+	p := newPlace(t, "exit 1")
+	wish := p.wish()
+	wish.Within, wish.Context = p.dir, filepath.Join(p.dir, "context")
+	p.write(t, "context/file", "", 0o644)
+	plan := p.plan(t, wish)
+	if err := errors.Join(os.RemoveAll(wish.Context), os.Symlink("/root", wish.Context)); err != nil {
+		t.Fatal(err)
+	}
+	err := plan.Build(t.Context(), io.Discard, whole(new(bytes.Buffer)))
+	if !errdefs.IsAborted(err) || !strings.Contains(err.Error(), "leads to /root since it was looked at") {
+		t.Errorf("it was built: %v", err)
+	}
+}
+
 func TestWithoutBuildKitTheErrorSaysHowToGetOne(t *testing.T) {
 	p := newPlace(t, "exit 1")
 	for name, test := range map[string]struct {

@@ -53,6 +53,7 @@ type Plan struct {
 	// was built of the same.
 	Recipe string `json:"recipe"`
 
+	within string // both paths have to stay in it, if it is said
 	lookup func(string) (string, bool)
 }
 
@@ -63,7 +64,7 @@ var argument = pattern.Lazy(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 func Describe(wish Wish) (*Plan, error) {
 	plan := &Plan{
 		Name: wish.Name, Dockerfile: wish.File, Context: wish.Context, Target: wish.Target,
-		NoCache: wish.NoCache, Timeout: wish.Timeout, lookup: wish.Lookup,
+		NoCache: wish.NoCache, Timeout: wish.Timeout, within: wish.Within, lookup: wish.Lookup,
 	}
 	if plan.Context == "" {
 		plan.Context = filepath.Dir(plan.Dockerfile)
@@ -138,6 +139,7 @@ func (p *Plan) Print(w io.Writer) error {
 		row("cache", "not used")
 	}
 	row("buildkit", "%s, by %s; at most %s", p.BuildKit.Address, p.BuildKit.Program, p.Timeout)
+	row("warning", "BuildKit gets every file of the context that .dockerignore does not name, those that git ignores and secrets, too.")
 	row("warning", "BuildKit runs the commands of a Dockerfile in its own way and on its own network, not in a bottle.")
 	_, err := io.WriteString(w, b.String())
 	return err

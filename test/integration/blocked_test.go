@@ -41,6 +41,24 @@ func leaveDirectory(t *testing.T, daemon *containerdtest.Daemon) string {
 	return left
 }
 
+// leaveStep leaves what a build under way has, which no image could be unpacked into again;
+// there says whether it is there still.
+func leaveStep(t *testing.T, daemon *containerdtest.Daemon) (there func() bool) {
+	t.Helper()
+	ctx := namespaces.WithNamespace(t.Context(), bottletest.Namespace)
+	service := daemon.Client().SnapshotService("overlayfs")
+	rooted := snapshots.WithLabels(map[string]string{"containerd.io/gc.root": "now"})
+	_, err := service.Prepare(ctx, "step", "", rooted)
+	if err := errors.Join(err, service.Commit(ctx, "step-frozen", "step", rooted)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = service.Remove(context.WithoutCancel(ctx), "step-frozen") })
+	return func() bool {
+		_, err := service.Stat(ctx, "step-frozen")
+		return err == nil
+	}
+}
+
 // TestF7_WhatAKilledContainerdLeftInTheWayIsRemoved: it would be in the way of all
 // snapshots to come. While nothing can be spared the error says what to do.
 func TestF7_WhatAKilledContainerdLeftInTheWayIsRemoved(t *testing.T) {
@@ -55,10 +73,14 @@ func TestF7_WhatAKilledContainerdLeftInTheWayIsRemoved(t *testing.T) {
 				t.Fatal(err)
 			}
 			daemon.ImportTestImage(t, bottletest.Namespace)
+			step := leaveStep(t, daemon)
 			left = leaveDirectory(t, daemon)
 			bottletest.Contains(t, u.Start("gvisor").Want(t, 0).Stderr, "what it has left there is removed")
 			if _, err := os.Stat(filepath.Join(left, "left")); err == nil {
 				t.Errorf("%s is still what was left", left)
+			}
+			if !step() {
+				t.Error("the step of a build that was under way is gone")
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,14 +80,18 @@ func TestABottleIsMadeAsADevcontainerSays(t *testing.T) {
 	})
 }
 
-// approved has the devcontainer.json of a project approved as it is.
-func approved(u *bottletest.User, path, text string) {
-	hash := sha256.Sum256([]byte(text))
-	u.Write("home/.claude-bottle/approved.json", fmt.Sprintf("{%q: %q}", path, hex.EncodeToString(hash[:])))
+// approved has files of a project approved as they are: their paths, each with its text.
+func approved(u *bottletest.User, files ...string) {
+	var entries []string
+	for pair := range slices.Chunk(files, 2) {
+		hash := sha256.Sum256([]byte(pair[1]))
+		entries = append(entries, fmt.Sprintf("%q: %q", pair[0], hex.EncodeToString(hash[:])))
+	}
+	u.Write("home/.claude-bottle/approved.json", "{"+strings.Join(entries, ", ")+"}")
 }
 
 // TestF25_AStartWhoseCommandFailsIsUndone: also when it has written files before, and when
-// its client is ended or killed meanwhile.
+// its client is ended, or client, supervisor or both are killed meanwhile.
 func TestF25_AStartWhoseCommandFailsIsUndone(t *testing.T) {
 	u := newUser(t, "2.4")
 	undone := func() {
@@ -108,7 +113,7 @@ func TestF25_AStartWhoseCommandFailsIsUndone(t *testing.T) {
 	}
 	text = fmt.Sprintf(`{"image": %q, "postCreateCommand": ["sh", "-c", "echo half > half; echo begun; exec tail -f /dev/null"]}`, containerdtest.TestImage)
 	approved(u, inDevcontainer(u, text), text)
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+	for _, victim := range []string{"interrupted", "client", "supervisor", "both"} {
 		command := u.Command("start", "tester", "--yes", "--detach")
 		said, err := command.StderrPipe()
 		if err != nil {
@@ -119,13 +124,28 @@ func TestF25_AStartWhoseCommandFailsIsUndone(t *testing.T) {
 		}
 		for lines := bufio.NewScanner(said); lines.Scan() && lines.Text() != "begun"; {
 		}
-		if err := command.Process.Signal(signal); err != nil {
-			t.Fatal(err)
+		signal, killed := syscall.SIGKILL, []int{command.Process.Pid}
+		switch victim {
+		case "interrupted":
+			signal = syscall.SIGINT
+		case "supervisor":
+			killed = u.Supervisors()
+		case "both":
+			killed = append(killed, u.Supervisors()...)
+		}
+		for _, pid := range killed {
+			if err := syscall.Kill(pid, signal); err != nil {
+				t.Fatal(err)
+			}
 		}
 		_, _ = io.Copy(io.Discard, said)
 		_ = command.Wait()
-		if code := command.ProcessState.ExitCode(); signal == syscall.SIGINT && code != 130 {
-			t.Errorf("interrupted it ended with %d", code)
+		if want, ok := map[string]int{"interrupted": 130, "supervisor": 125}[victim]; ok && command.ProcessState.ExitCode() != want {
+			t.Errorf("%s: it ended with %d", victim, command.ProcessState.ExitCode())
+		}
+		bottletest.Eventually(t, "the supervisor is gone", func() bool { return len(u.Supervisors()) == 0 })
+		if victim == "both" {
+			u.Run("cleanup", "--yes").Want(t, 0)
 		}
 		undone()
 	}
@@ -173,7 +193,13 @@ func TestT46_NoDockerfileOfARepositoryIsBuiltBeforeItIsApproved(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(u.Home, "asked")); err == nil {
 		t.Error("BuildKit was asked")
 	}
-	approved(u, filepath.Join(u.Home, "web", ".devcontainer", "devcontainer.json"), text)
+	file, made := filepath.Join(u.Home, "web", ".devcontainer", "devcontainer.json"), filepath.Join(u.Home, "web", "Dockerfile")
+	approved(u, file, text, made, "FROM other\n")
+	bottletest.Contains(t, u.RunCommand(command(start...)).Want(t, 125).Stderr, "web/Dockerfile is not approved")
+	if _, err := os.Stat(filepath.Join(u.Home, "asked")); err == nil {
+		t.Error("BuildKit was asked")
+	}
+	approved(u, file, text, made, "FROM scratch\n")
 	r := u.RunCommand(command(start...)).Want(t, 0)
 	bottletest.Contains(t, r.Stdout, "inside\n")
 	bottletest.Contains(t, r.Stderr, "context    "+u.Home+"/web\n", "argument   A=b\n", "build.args.HOST of devcontainer.json")
@@ -188,7 +214,7 @@ func TestT46_NoDockerfileOfARepositoryIsBuiltBeforeItIsApproved(t *testing.T) {
 	if r := u.Run(start...).Want(t, 125); !strings.Contains(r.Stderr, "is not approved") || strings.Contains(r.Stderr, "step 1 of 1") {
 		t.Errorf("it was built: %s", r.Stderr)
 	}
-	approved(u, filepath.Join(u.Home, "web", ".devcontainer", "devcontainer.json"), more)
+	approved(u, file, more)
 	bottletest.Contains(t, u.Run(start...).Want(t, 0).Stdout, "1 /made\n")
 	idle(t, u)
 	u.Run("image", "rm", "claude-bottle.localhost/default:latest").Want(t, 0)
