@@ -33,16 +33,16 @@ the_archive() {
 	echo "${found[0]}"
 }
 
-# userland DIRECTORY puts busybox and its commands there. A busybox of another architecture can't be asked; they are read
-# from the test image, which has a link for each of them.
+# userland DIRECTORY puts busybox there, with a link for each of its commands: the lower layer of the test image.
 userland() {
+	local layer
 	mkdir "$scratch/image"
 	tar -C "$scratch/image" -xf "$libexec/images/test.tar"
-	local layer
 	for layer in "$scratch"/image/blobs/sha256/*; do
-		tar -tf "$layer" bin/busybox >/dev/null 2>&1 || tar -tf "$layer" ./bin/busybox >/dev/null 2>&1 || continue
-		tar -C "$1" -xf "$layer"
-		return
+		if tar -tf "$layer" 2>/dev/null | grep -E '^(\./)?bin/busybox$' >/dev/null; then
+			tar -C "$1" -xf "$layer"
+			return
+		fi
 	done
 	fail "there is no busybox in $libexec/images/test.tar"
 }
@@ -58,21 +58,23 @@ make_disk() {
 	mkdir "$tree/test"
 	cp "$libexec/images/test.tar" "$bin/fake-anthropic" "$tree/test"
 	(cd "$repository" && CGO_ENABLED=0 GOARCH=arm64 go build -trimpath -ldflags "-s -w" -o "$tree/test/attack" ./test/attack)
-	mke2fs -q -t ext4 -d "$tree" "$scratch/disk" "$disk" >/dev/null 2>&1
+	truncate --size "$disk" "$scratch/disk"
+	mke2fs -q -t ext4 -d "$tree" "$scratch/disk"
 }
 
 # make_ramfs makes what is there before the disk: busybox, and the modules in the order in which they need each other.
 make_ramfs() {
-	local tree=$scratch/ramfs version path number=10
+	local tree=$scratch/ramfs version path name number=10
 	version=$(basename "$libexec"/kernel/lib/modules/*)
 	mkdir -p "$tree/modules" "$tree/dev"
 	cp -a "$scratch/tree/bin" "$tree/bin"
 	cp "$scratch/tree/init" "$tree/init"
-	for path in $(for name in virtio_pci virtio_blk overlay; do
+	for name in virtio_pci virtio_blk overlay; do
 		modprobe --dirname "$libexec/kernel" --set-version "$version" --show-depends "$name"
-	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++'); do
+	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' >"$scratch/modules"
+	while read -r path; do
 		cp "$path" "$tree/modules/$((number++)).ko"
-	done
+	done <"$scratch/modules"
 	(cd "$tree" && find . | cpio --quiet --create --format=newc) >"$scratch/initrd"
 }
 
