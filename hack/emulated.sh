@@ -16,7 +16,7 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 processor=${CPU:-max,pauth-impdef=on}
 memory=2048 # MiB
 disk=4G
-limit=30m
+limit=30m # of a busy host
 
 say() { echo "emulated: $*"; }
 
