@@ -81,7 +81,7 @@ reaches() {
 attacked() {
 	told './attack calls; ./attack identity'
 	said=$(claude-bottle start tester --yes --cwd --quiet --discard --runtime "$1") || fail "the attack: exit code $?: $said"
-	attempts=$(echo "$said" | grep -c '^[a-z].*: ')
+	attempts=$(echo "$said" | grep '^[a-z].*: ' | grep -vc '^ids: ')
 	echo "$attempts attempts, refused"
 	[ "$attempts" -gt 40 ] || fail "these are few: $said"
 	if echo "$said" | grep ': done$'; then
