@@ -133,6 +133,12 @@ release: build ## Make archive, .deb, .rpm, bill of materials and checksums in d
 	@ARCH=$(ARCH) hack/setup.sh tools release
 	@ARCH=$(ARCH) VERSION=$(VERSION) hack/release/release.sh all dist
 
+.PHONY: emulated
+emulated: root ## Run the release for arm64 in an emulated machine, with bottles under gVisor and runc (CPU=cortex-a72)
+	@$(MAKE) release ARCH=arm64
+	@ARCH=arm64 hack/setup.sh image emulator
+	@hack/emulated.sh
+
 .PHONY: clean
 clean: ## Remove bin/ and dist/ (libexec/ stays: it takes minutes to make again)
 	@rm -rf bin dist

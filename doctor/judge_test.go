@@ -48,8 +48,9 @@ func TestTheHostIsJudged(t *testing.T) {
 	all := ^uint64(0)
 	three := []string{"cpu", "memory", "pids"}
 	judge(t, map[string]verdict{
-		"new kernel":            {judgeKernel(kernelFacts{release: "6.18.1", machine: "x86_64", major: 6, minor: 18}), OK, "6.18.1 (x86_64)", ""},
-		"kernel before idmaps":  {judgeKernel(kernelFacts{release: "5.10.0", major: 5, minor: 10}), Warning, "5.10.0", "5.19"},
+		"new kernel":            {judgeKernel(kernelFacts{release: "6.18.1", machine: "x86_64", major: 6, minor: 18, page: 4096}), OK, "6.18.1 (x86_64)", ""},
+		"kernel of large pages": {judgeKernel(kernelFacts{release: "6.12.1", machine: "aarch64", major: 6, minor: 12, page: 16384}), Missing, "pages of 16 KiB", "4 KiB"},
+		"kernel before idmaps":  {judgeKernel(kernelFacts{release: "5.10.0", major: 5, minor: 10, page: 4096}), Warning, "5.10.0", "5.19"},
 		"kernel of 2016":        {judgeKernel(kernelFacts{release: "4.9.0", major: 4, minor: 9}), Missing, "4.9.0", "4.14"},
 		"kernel without number": {judgeKernel(kernelFacts{release: "odd", err: errors.New("no number")}), Unknown, "no number", ""},
 

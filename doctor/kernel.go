@@ -26,15 +26,19 @@ var (
 type kernelFacts struct {
 	release, machine string
 	major, minor     int
+	page             int // bytes
 	err              error
 }
+
+// gvisorPage is the one size of pages that gVisor takes. arm64 has kernels with larger ones.
+const gvisorPage = 4096
 
 func gatherKernel() kernelFacts {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return kernelFacts{err: err}
 	}
-	facts := kernelFacts{release: unix.ByteSliceToString(name.Release[:]), machine: unix.ByteSliceToString(name.Machine[:])}
+	facts := kernelFacts{release: unix.ByteSliceToString(name.Release[:]), machine: unix.ByteSliceToString(name.Machine[:]), page: os.Getpagesize()}
 	_, facts.err = fmt.Sscanf(facts.release, "%d.%d", &facts.major, &facts.minor)
 	return facts
 }
@@ -46,6 +50,9 @@ func judgeKernel(f kernelFacts) Check {
 		return aboutKernel.unknown("", "its version can't be read: %v", f.err)
 	case older(4, 14):
 		return aboutKernel.missing("boot a newer one: gVisor needs Linux 4.14", "Linux %s (%s)", f.release, f.machine)
+	case f.page != gvisorPage:
+		return aboutKernel.missing("boot one with pages of 4 KiB (on a Raspberry Pi 5 kernel=kernel8.img in config.txt): gVisor takes no others; until then only --runtime runc, the weaker one, starts bottles",
+			"Linux %s (%s) has pages of %d KiB", f.release, f.machine, f.page>>10)
 	case older(5, 19):
 		return aboutKernel.warning("boot Linux 5.19 or newer if you use containerd 2: it mounts images with mapped ids", "Linux %s (%s)", f.release, f.machine)
 	default:

@@ -2,7 +2,9 @@
 # Unpacks packages of Debian 12, of any architecture, into a directory. Nothing is installed, and this host's own apt
 # learns nothing of it: the lists lie in libexec/.debian/, and are fetched anew when they are a day old.
 #
-# usage: hack/debian.sh ARCHITECTURE DIRECTORY PACKAGE...
+# usage: hack/debian.sh ARCHITECTURE DIRECTORY [--dependencies] PACKAGE...
+#
+# With --dependencies it is what these packages depend on that is unpacked, and not they themselves.
 #
 # DEBIAN_MIRROR and DEBIAN_SECURITY_MIRROR name other mirrors than deb.debian.org.
 set -euo pipefail
@@ -15,6 +17,11 @@ architecture=$1
 mkdir -p "$2"
 directory=$(cd "$2" && pwd)
 shift 2
+dependencies=
+if [[ $1 == --dependencies ]]; then
+	dependencies=yes
+	shift
+fi
 
 state=$repository/libexec/.debian/$architecture
 mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
@@ -46,9 +53,15 @@ if [[ -z $(find "$state/updated" -mmin -1440 2>/dev/null) ]]; then
 	apt-get update -qq
 	touch "$state/updated"
 fi
+packages=("$@")
+if [[ -n $dependencies ]]; then
+	mapfile -t packages < <(apt-cache depends --no-pre-depends --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances "$@" |
+		sed -n 's/^ *Depends: //p')
+	[[ ${#packages[@]} -gt 0 ]] || { echo "debian.sh: $* depends on nothing" >&2; exit 1; }
+fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-(cd "$scratch" && apt-get download -qq "$@")
+(cd "$scratch" && apt-get download -qq "${packages[@]}")
 for package in "$scratch"/*.deb; do
 	dpkg-deb --extract "$package" "$directory"
 done

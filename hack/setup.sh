@@ -2,7 +2,7 @@
 # Makes ready what building, testing and running claude-bottle needs, on Debian 12 with Go: packages, then tools and
 # images in libexec/. What is there and up to date is left alone, so a second run takes a moment.
 #
-# usage: [ARCH=arm64] hack/setup.sh [all|tools|image|ssh|disk|audit|lint|release|buildkit]...
+# usage: [ARCH=arm64] hack/setup.sh [all|tools|image|ssh|disk|audit|lint|release|buildkit|emulator]...
 #
 #   tools  runc, containerd with ctr and its shim, runsc with its shim, and for tests containerd 1.7,
 #          built as the newer one is, and Debian's 1.6 and docker-registry
@@ -14,6 +14,7 @@
 #   all    everything so far (the default)
 #   release  nfpm, for `make release`
 #   buildkit  buildkitd and buildctl, for `make dockerfile`
+#   emulator  qemu, and Debian's kernel for arm64, for `make emulated`
 #
 # ARCH=arm64, or amd64, on a machine of the other kind: what a release holds of tools, and the test image, are made for
 # that architecture, in libexec/ARCH.
@@ -179,6 +180,20 @@ setup_buildkit() {
 	make_tool buildkit buildkit/buildkitd
 }
 
+# The kernel is that of Debian's images for clouds: the smallest one that has all that bottles need.
+setup_emulator() {
+	[[ $ARCH == arm64 ]] || fail "ARCH=$ARCH: the emulated machine is one for arm64"
+	want_packages "emulating arm64" ca-certificates cpio debian-archive-keyring e2fsprogs kmod qemu-system-arm
+	make_unless_current kernel kernel/boot "hack/debian.sh" -- unpack_kernel linux-image-cloud-arm64
+}
+
+# unpack_kernel PACKAGE unpacks the kernel that a package of no content stands for, with the list of what its modules need.
+unpack_kernel() {
+	rm -rf "$libexec/kernel"
+	"$repository/hack/debian.sh" "$ARCH" "$libexec/kernel" --dependencies "$1"
+	depmod --basedir "$libexec/kernel" "$(basename "$libexec"/kernel/lib/modules/*)"
+}
+
 command -v go >/dev/null || fail "go is not on PATH: install the Go version that go.mod names"
 GOTOOLCHAIN=$("$repository/hack/toolchain.sh")
 export GOTOOLCHAIN
@@ -201,7 +216,7 @@ flock --nonblock 9 || {
 
 [[ $# -gt 0 ]] || set -- all
 for part in "$@"; do
-	[[ $ARCH == "$host" || $part =~ ^(tools|image|release)$ ]] || fail "$part is made for $host alone, not for ARCH=$ARCH"
+	[[ $ARCH == "$host" || $part =~ ^(tools|image|release|emulator)$ ]] || fail "$part is made for $host alone, not for ARCH=$ARCH"
 	case $part in
 	all)
 		setup_tools
@@ -210,7 +225,7 @@ for part in "$@"; do
 		setup_disk
 		setup_lint
 		;;
-	tools | image | ssh | disk | audit | lint | release | buildkit) "setup_$part" ;;
-	*) fail "usage: hack/setup.sh [all|tools|image|ssh|disk|lint|audit|release|buildkit]..." ;;
+	tools | image | ssh | disk | audit | lint | release | buildkit | emulator) "setup_$part" ;;
+	*) fail "usage: hack/setup.sh [all|tools|image|ssh|disk|audit|lint|release|buildkit|emulator]..." ;;
 	esac
 done

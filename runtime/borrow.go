@@ -9,7 +9,6 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -51,7 +50,7 @@ func (c *Client) borrow(ctx context.Context, image Image) error {
 	take := images.HandlerFunc(func(ctx context.Context, part ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		return nil, takeContent(ctx, theirs, store, part)
 	})
-	children := images.FilterPlatforms(images.ChildrenHandler(store), platforms.Default())
+	children := images.FilterPlatforms(images.ChildrenHandler(store), hosts())
 	if err := images.Walk(ctx, images.Handlers(take, images.SetChildrenLabels(store, children)), target); err != nil {
 		return c.failed(ctx, "take image "+image.Reference+" over", err)
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/rootfs"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
@@ -121,7 +120,7 @@ func (c *Client) documents(ctx context.Context, image Image) (ocispec.Manifest, 
 	if err != nil {
 		return ocispec.Manifest{}, config, c.failed(ctx, "look for image "+image.Reference, err)
 	}
-	manifest, err := images.Manifest(ctx, store, target.Target, platforms.Default())
+	manifest, err := images.Manifest(ctx, store, target.Target, hosts())
 	if err != nil {
 		return ocispec.Manifest{}, config, c.failed(ctx, "read manifest of "+image.Reference, err)
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 )
 
 // ExportImage writes an archive of the OCI, which docker reads too. It has this host's
@@ -44,7 +43,7 @@ func (c *Client) ExportImage(ctx context.Context, reference string, w io.Writer)
 	if !strings.Contains(image.Name, "@") { // docker has no such names
 		names = append(names, image.Name)
 	}
-	err = archive.Export(ctx, c.client.ContentStore(), w, archive.WithPlatform(platforms.Default()), archive.WithManifest(plain(image.Target), names...))
+	err = archive.Export(ctx, c.client.ContentStore(), w, archive.WithPlatform(hosts()), archive.WithManifest(plain(image.Target), names...))
 	if err != nil {
 		return c.failed(ctx, "export image "+image.Name, err)
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -57,7 +56,7 @@ func (c *Client) read(ctx context.Context, target ocispec.Descriptor) (facts, er
 	store := c.metadata()
 	var found facts
 	var err error
-	if found.manifest, err = images.Manifest(ctx, store, target, platforms.Default()); err != nil {
+	if found.manifest, err = images.Manifest(ctx, store, target, hosts()); err != nil {
 		return facts{}, err
 	}
 	data, err := content.ReadBlob(ctx, store, found.manifest.Config)
@@ -83,7 +82,7 @@ func (c *Client) read(ctx context.Context, target ocispec.Descriptor) (facts, er
 
 // lacks names what is not here of an image that was read.
 func (c *Client) lacks(ctx context.Context, target ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	_, _, _, missing, err := images.Check(ctx, c.client.ContentStore(), target, platforms.Default())
+	_, _, _, missing, err := images.Check(ctx, c.client.ContentStore(), target, hosts())
 	return missing, err
 }
 

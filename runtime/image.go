@@ -12,7 +12,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 )
 
@@ -122,10 +121,10 @@ func (c *Client) describe(ctx context.Context, found client.Image, digest string
 		return Image{}, c.failed(ctx, "read image "+image.Reference, err)
 	}
 	image.chain = facts.chain(0)
-	image.Platform = platforms.Format(facts.config.Platform)
+	image.Platform = shownPlatform(facts.config.Platform)
 	image.Claude = claudeOf(found.Labels(), facts.config)
-	if !platforms.Default().Match(facts.config.Platform) {
-		return Image{}, fmt.Errorf("image %s is for %s, this host is %s: choose one for this platform: %w", image.Reference, image.Platform, platforms.DefaultString(), errdefs.ErrFailedPrecondition)
+	if !hosts().Match(facts.config.Platform) {
+		return Image{}, fmt.Errorf("image %s is for %s, this host is %s: choose one for this platform: %w", image.Reference, image.Platform, HostPlatform(), errdefs.ErrFailedPrecondition)
 	}
 	if image.Size, err = found.Size(ctx); err != nil {
 		return Image{}, c.failed(ctx, "measure image "+image.Reference, err)
@@ -147,9 +146,9 @@ func (c *Client) wrongPlatform(ctx context.Context, found client.Image, cause er
 	}
 	names := make([]string, len(list))
 	for i, platform := range list {
-		names[i] = platforms.Format(platform)
+		names[i] = shownPlatform(platform)
 	}
-	return fmt.Errorf("image %s is for %s, this host is %s: choose one for this platform: %w", found.Name(), strings.Join(names, ", "), platforms.DefaultString(), errdefs.ErrFailedPrecondition)
+	return fmt.Errorf("image %s is for %s, this host is %s: choose one for this platform: %w", found.Name(), strings.Join(names, ", "), HostPlatform(), errdefs.ErrFailedPrecondition)
 }
 
 // EnsureImage pulls what is missing, by digest, and unpacks it. It returns the

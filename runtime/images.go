@@ -13,7 +13,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -46,11 +45,11 @@ func (c *Client) look(ctx context.Context, image images.Image) (backend.Image, f
 	if err != nil {
 		seen.Problem = err.Error()
 		if errdefs.IsNotFound(err) {
-			seen.Problem = "it is not whole, or not for this host's platform, " + platforms.DefaultString()
+			seen.Problem = "it is not whole, or not for this host's platform, " + HostPlatform()
 		}
 		return seen, facts{}, err
 	}
-	seen.Platform = platforms.Format(known.config.Platform)
+	seen.Platform = shownPlatform(known.config.Platform)
 	seen.Claude = claudeOf(image.Labels, known.config)
 	_, err = c.client.SnapshotService(snapshotter).Stat(ctx, known.chain(0))
 	seen.Unpacked = err == nil

@@ -17,7 +17,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -187,13 +186,13 @@ func (s ownIngests) ReaderAt(ctx context.Context, blob ocispec.Descriptor) (cont
 func (c *Client) adopt(ctx context.Context, one named, wish backend.ImageImport, progress backend.Progress) error {
 	known, err := c.read(ctx, one.target)
 	if errdefs.IsNotFound(err) {
-		return fmt.Errorf("the archive has not all of it, or nothing for this host's platform, %s: %w", platforms.DefaultString(), err)
+		return fmt.Errorf("the archive has not all of it, or nothing for this host's platform, %s: %w", HostPlatform(), err)
 	}
 	if err != nil {
 		return err
 	}
-	if !platforms.Default().Match(known.config.Platform) {
-		return fmt.Errorf("it is for %s, this host is %s: %w", platforms.Format(known.config.Platform), platforms.DefaultString(), errdefs.ErrFailedPrecondition)
+	if !hosts().Match(known.config.Platform) {
+		return fmt.Errorf("it is for %s, this host is %s: %w", shownPlatform(known.config.Platform), HostPlatform(), errdefs.ErrFailedPrecondition)
 	}
 	missing, err := c.lacks(ctx, one.target)
 	if err != nil {
@@ -203,7 +202,7 @@ func (c *Client) adopt(ctx context.Context, one named, wish backend.ImageImport,
 		return fmt.Errorf("the archive lacks %s: %w", missing[0].Digest, errdefs.ErrNotFound)
 	}
 	store := c.client.ContentStore()
-	handler := images.FilterPlatforms(images.ChildrenHandler(c.metadata()), platforms.Default())
+	handler := images.FilterPlatforms(images.ChildrenHandler(c.metadata()), hosts())
 	if err := images.Walk(ctx, images.SetChildrenLabels(store, handler), one.target); err != nil {
 		return err
 	}

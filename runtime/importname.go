@@ -11,7 +11,6 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -32,7 +31,7 @@ func (c *Client) choose(ctx context.Context, index ocispec.Descriptor, wish back
 	list, others := sortedOut(read.Manifests)
 	switch {
 	case len(list) == 0 && len(others) > 0:
-		return nil, fmt.Errorf("it has images for %s, this host is %s: %w", strings.Join(others, ", "), platforms.DefaultString(), errdefs.ErrFailedPrecondition)
+		return nil, fmt.Errorf("it has images for %s, this host is %s: %w", strings.Join(others, ", "), HostPlatform(), errdefs.ErrFailedPrecondition)
 	case len(list) == 0:
 		return nil, fmt.Errorf("it holds no image: %w", errdefs.ErrInvalidArgument)
 	case len(list) > mostImages:
@@ -51,8 +50,8 @@ func sortedOut(manifests []ocispec.Descriptor) (list []ocispec.Descriptor, other
 		switch {
 		case !images.IsManifestType(manifest.MediaType) && !images.IsIndexType(manifest.MediaType):
 			continue
-		case manifest.Platform != nil && !platforms.Default().Match(*manifest.Platform):
-			if name := backend.Printable(platforms.Format(*manifest.Platform)); !slices.Contains(others, name) && len(others) < mostImages {
+		case manifest.Platform != nil && !hosts().Match(*manifest.Platform):
+			if name := backend.Printable(shownPlatform(*manifest.Platform)); !slices.Contains(others, name) && len(others) < mostImages {
 				others = append(others, name)
 			}
 			continue

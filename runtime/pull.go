@@ -10,7 +10,6 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -32,7 +31,7 @@ func (c *Client) resolveRemote(ctx context.Context, name, missing, mute, remedy 
 	_, descriptor, err := c.resolver(ctx).Resolve(ctx, name)
 	switch {
 	case err == nil:
-		return Image{Reference: name, Digest: descriptor.Digest.String(), Platform: platforms.DefaultString()}, nil
+		return Image{Reference: name, Digest: descriptor.Digest.String(), Platform: HostPlatform()}, nil
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case errdefs.IsNotFound(err):
@@ -79,7 +78,7 @@ func (c *Client) pull(ctx context.Context, image Image, how fetching) (_ client.
 	ended := how.progress.Step("pull image")
 	transfers := &transfers{most: how.most, sizes: map[string]int64{}, done: map[string]bool{}}
 	stop := c.watchPull(ctx, image, transfers, how.progress)
-	pulled, err := c.client.Pull(ctx, name, client.WithResolver(c.resolver(ctx)), client.WithPlatformMatcher(platforms.Default()), client.WithImageHandlerWrapper(transfers.wrap))
+	pulled, err := c.client.Pull(ctx, name, client.WithResolver(c.resolver(ctx)), client.WithPlatformMatcher(hosts()), client.WithImageHandlerWrapper(transfers.wrap))
 	stop()
 	ended(err)
 	if errdefs.IsFailedPrecondition(err) {

@@ -11,6 +11,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/image/bundle"
 	"github.com/claude-bottle/claude-bottle/manifest"
+	"github.com/claude-bottle/claude-bottle/runtime"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/spf13/cobra"
@@ -101,10 +102,10 @@ func checkPlatform(text string) error {
 	}
 	wanted, err := platforms.Parse(text)
 	if err != nil {
-		return usageError{fmt.Errorf("--platform %s: give one such as %s", backend.Printable(text), platforms.DefaultString())}
+		return usageError{fmt.Errorf("--platform %s: give one such as %s", backend.Printable(text), runtime.HostPlatform())}
 	}
-	if !platforms.Default().Match(wanted) {
-		return fmt.Errorf("images for %s don't run here: this host is %s: leave --platform out: %w", backend.Printable(text), platforms.DefaultString(), errdefs.ErrFailedPrecondition)
+	if !runtime.RunsHere(wanted) {
+		return fmt.Errorf("images for %s don't run here: this host is %s: leave --platform out: %w", backend.Printable(text), runtime.HostPlatform(), errdefs.ErrFailedPrecondition)
 	}
 	return nil
 }

@@ -119,9 +119,13 @@ func (a *application) findRecipe(o buildOptions, spec *backend.BuildSpec) (backe
 	return *bottle.Recipe, nil
 }
 
-// defaultRecipe is the one that ships.
+// defaultRecipe is the one that ships for this host's architecture.
 func defaultRecipe() (backend.Recipe, error) {
-	return manifest.ParseRecipe("the default recipe", recipe.Default())
+	data, err := recipe.Default(goruntime.GOARCH)
+	if err != nil {
+		return backend.Recipe{}, err
+	}
+	return manifest.ParseRecipe("the default recipe", data)
 }
 
 // haveImage sees to it that the image of a bottle is there, when it is made here: that of

@@ -182,14 +182,25 @@ func TestWhatCanBeNoRecipe(t *testing.T) {
 	}
 }
 
-func TestTheRecipeThatShipsIsOne(t *testing.T) {
-	made, err := manifest.ParseRecipe("default", recipe.Default())
+// shipped is the recipe of the default image for an architecture.
+func shipped(t *testing.T, architecture string) backend.Recipe {
+	t.Helper()
+	data, err := recipe.Default(architecture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := manifest.ParseRecipe("default", data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := recipe.Check(made); err != nil {
 		t.Error(err)
 	}
+	return made
+}
+
+func TestTheRecipeThatShipsHasTheClaudeOfThePin(t *testing.T) {
+	made := shipped(t, "amd64")
 	pin, err := os.ReadFile(filepath.Join("..", "..", "hack", "image", "claude.pin"))
 	if err != nil {
 		t.Fatal(err)
@@ -199,5 +210,27 @@ func TestTheRecipeThatShipsIsOne(t *testing.T) {
 		if !strings.Contains(string(pin), line+"\n") {
 			t.Errorf("hack/image/claude.pin has no line %s: the two are to be the same", line)
 		}
+	}
+}
+
+func TestRecipesThatShipDifferInTheirClaudeAlone(t *testing.T) {
+	one, other := shipped(t, "amd64"), shipped(t, "arm64")
+	oneName, oneVersion, oneErr := recipe.Claude(one)
+	otherName, otherVersion, otherErr := recipe.Claude(other)
+	if oneErr != nil || otherErr != nil || !strings.HasSuffix(oneName, "-linux-x64") || !strings.HasSuffix(otherName, "-linux-arm64") || oneVersion != otherVersion {
+		t.Errorf("they have %s at %s, %v, and %s at %s, %v", oneName, oneVersion, oneErr, otherName, otherVersion, otherErr)
+	}
+	if one.NPM[0].Integrity == other.NPM[0].Integrity {
+		t.Error("both packages are to have the same bytes")
+	}
+	one.NPM, other.NPM = nil, nil
+	if diff := cmp.Diff(one, other); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := recipe.Default("riscv64"); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "riscv64") {
+		t.Errorf("where there is no claude: %v", err)
+	}
+	if _, err := recipe.Default("../recipe"); !errdefs.IsNotFound(err) {
+		t.Errorf("what is no architecture: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -80,7 +81,12 @@ func TestImagesThatHaveNoClaudeForThisHost(t *testing.T) {
 	does(u, "true")
 	empty := image(t, u, "empty", map[string]string{"etc/hostname": "x"})
 	closed := image(t, u, "closed", map[string]string{"usr/local/bin/claude": ""})
-	foreign := image(t, u, "foreign", map[string]string{"usr/local/bin/claude": "attack"}, "--architecture", "arm64")
+	other, old := "arm64", "386" // what a processor of this host runs as well is foreign to a bottle, too
+	if goruntime.GOARCH == "arm64" {
+		other, old = "amd64", "arm"
+	}
+	foreign := image(t, u, "foreign", map[string]string{"usr/local/bin/claude": "attack"}, "--architecture", other)
+	ancient := image(t, u, "ancient", map[string]string{"usr/local/bin/claude": "attack"}, "--architecture", old)
 	for _, runtime := range bottletest.Runtimes() {
 		for _, test := range []struct {
 			image string
@@ -89,7 +95,8 @@ func TestImagesThatHaveNoClaudeForThisHost(t *testing.T) {
 		}{
 			{empty, 127, []string{"image " + empty + " has no claude on its PATH"}},
 			{closed, 126, []string{"claude of image " + closed + " can't be executed"}},
-			{foreign, 125, []string{foreign, "linux/arm64", "linux/amd64"}},
+			{foreign, 125, []string{foreign, "linux/" + other, "this host is linux/" + goruntime.GOARCH}},
+			{ancient, 125, []string{ancient, "linux/" + old, "this host is linux/" + goruntime.GOARCH}},
 		} {
 			r := u.Start(runtime, "--quiet", "--image", test.image)
 			if r.Code != test.code {
