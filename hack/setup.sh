@@ -2,7 +2,7 @@
 # Makes ready what building, testing and running claude-bottle needs, on Debian 12 with Go: packages, then tools and
 # images in libexec/. What is there and up to date is left alone, so a second run takes a moment.
 #
-# usage: [ARCH=arm64] hack/setup.sh [all|tools|image|ssh|disk|audit|lint|release|buildkit]...
+# usage: [ARCH=arm64] hack/setup.sh [all|tools|image|ssh|disk|audit|lint|release|buildkit|services]...
 #
 #   tools  runc, containerd with ctr and its shim, runsc with its shim, and for tests containerd 1.7,
 #          built as the newer one is, and Debian's 1.6 and docker-registry
@@ -14,6 +14,7 @@
 #   all    everything so far (the default)
 #   release  nfpm, for `make release`
 #   buildkit  buildkitd and buildctl, for `make dockerfile`
+#   services  the roots of machines with systemd and with OpenRC, for `make services`
 #
 # ARCH=arm64, or amd64, on a machine of the other kind: what a release holds of tools, and the test image, are made for
 # that architecture, in libexec/ARCH.
@@ -179,6 +180,16 @@ setup_buildkit() {
 	make_tool buildkit buildkit/buildkitd
 }
 
+setup_services() {
+	local init
+	want_packages "making machines" ca-certificates mmdebstrap
+	mkdir -p "$libexec/machines"
+	for init in systemd openrc; do
+		make_unless_current "machine-$init" "machines/$init.tar" hack/machine/root.sh -- \
+			"$repository/hack/machine/root.sh" "$init" "$libexec/machines/$init.tar"
+	done
+}
+
 command -v go >/dev/null || fail "go is not on PATH: install the Go version that go.mod names"
 export GOTOOLCHAIN=${GOTOOLCHAIN:-$("$repository/hack/toolchain.sh")}
 go_version=$(cd "$repository" && go env GOVERSION)
@@ -209,7 +220,7 @@ for part in "$@"; do
 		setup_disk
 		setup_lint
 		;;
-	tools | image | ssh | disk | audit | lint | release | buildkit) "setup_$part" ;;
-	*) fail "usage: hack/setup.sh [all|tools|image|ssh|disk|lint|audit|release|buildkit]..." ;;
+	tools | image | ssh | disk | audit | lint | release | buildkit | services) "setup_$part" ;;
+	*) fail "usage: hack/setup.sh [all|tools|image|ssh|disk|lint|audit|release|buildkit|services]..." ;;
 	esac
 done
