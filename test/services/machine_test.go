@@ -20,6 +20,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 	"github.com/claude-bottle/claude-bottle/test/containerdtest"
@@ -104,6 +105,24 @@ func (m *machine) powerOn() {
 	}()
 	if _, err := fmt.Fscan(stdout, &m.pid); err != nil {
 		m.Fatalf("it does not boot: %v: %s", err, m.console.String())
+	}
+}
+
+// awaitOff waits until the machine has powered itself off.
+func (m *machine) awaitOff() {
+	m.Helper()
+	ended := make(chan error, 1)
+	boot := m.boot
+	go func() { ended <- boot.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			m.Fatalf("power off: %v", err)
+		}
+		m.boot = nil
+		m.pullPlug()
+	case <-time.After(bottletest.Patience):
+		m.Fatalf("it does not power off: %s", m.console.String())
 	}
 }
 

@@ -56,9 +56,13 @@ func TestTheControllerIsAServiceOfSystemd(t *testing.T) {
 	if is := m.run("stat", "--format", "%F %U %G %a", "/run/claude-bottle.sock").Stdout; is != "socket root claude-bottle 660\n" {
 		t.Errorf("the socket is a %s", is)
 	}
-	bottletest.Contains(t, m.run("journalctl", "--unit", unit).Want(t, 0).Stdout, "watch over bottles", "serve users")
+	bottletest.Eventually(t, "the journal has what it says", func() bool {
+		said := m.run("journalctl", "--unit", unit).Stdout
+		return strings.Contains(said, `msg="watch over bottles"`) && strings.Contains(said, `msg="serve users"`)
+	})
 	m.endsAndBegins(t)
 	m.upgrades(t)
+	m.rebooted(t)
 	m.removed(t)
 }
 
@@ -97,6 +101,34 @@ func (m *machine) upgrades(t *testing.T) {
 			t.Errorf("an upgrade has made the controller %q", enabled)
 		}
 	})
+}
+
+// rebooted powers the machine off while bottles run, and on again: they are kept, and say
+// what they wait for.
+func (m *machine) rebooted(t *testing.T) {
+	t.Helper()
+	// A child of nsenter would stop its parent, when the host's shutdown stops all processes for a moment.
+	m.run("sh", "-c", "setsid claude-bottle start lives --name front --yes --quiet </dev/null >/dev/null 2>&1 &").Want(t, 0)
+	bottletest.Eventually(t, "a bottle runs in the foreground", func() bool {
+		return m.as("root", "exec", "front", "--", "true").Code == 0
+	})
+	m.run("systemctl", "--no-block", "poweroff").Want(t, 0)
+	m.awaitOff()
+	// Who has not ended a minute and a half after it was told is killed.
+	if console := m.console.String(); strings.Contains(console, "SIGKILL to PID") {
+		t.Errorf("it has waited in vain for somebody:\n%s", console)
+	}
+	m.powerOn()
+	m.awaitSystemd()
+	m.as("root", "list").Want(t, 0)
+	for _, user := range members() {
+		bottletest.Eventually(t, "bottles are found lost", func() bool {
+			return strings.Contains(m.as(user, "list").Stdout, "CredentialsMissing")
+		})
+		bottletest.Contains(t, m.as(user, "get", "lives", "--output", "yaml").Want(t, 0).Stdout, "CredentialsMissing", "ANTHROPIC_API_KEY")
+		m.as(user, "resume", "lives", "--yes", "--detach", "--quiet").Want(t, 0)
+	}
+	m.alive()
 }
 
 // removed removes the package: the controller goes, and bottles stay.
