@@ -22,8 +22,14 @@ systemd)
 openrc)
 	variant=essential
 	packages=openrc,sysvinit-core,passwd
-	hook='cd "$1/etc" && rm runlevels/*/* && ln -s /etc/init.d/cgroups runlevels/sysinit/ && ln -s /etc/init.d/sendsigs runlevels/off/
-		sed -i "/getty/d" inittab'
+	# Whatever mounts, unmounts or makes read-only would do so with the file system of the host: it does nothing here.
+	hook='cd "$1/etc" && rm runlevels/*/* && for script in init.d/*; do
+			case $script in
+			*/cgroups | */halt | */reboot | */rc | */rcS | */sendsigs | */functions.sh) ;;
+			*) sed -i "/^### END INIT INFO/a exit 0" "$script" ;;
+			esac
+		done
+		ln -s /etc/init.d/cgroups runlevels/sysinit/ && ln -s /etc/init.d/sendsigs runlevels/off/ && sed -i "/getty/d" inittab'
 	;;
 *)
 	echo "usage: hack/machine/root.sh systemd|openrc FILE" >&2

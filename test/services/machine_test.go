@@ -247,6 +247,20 @@ func (m *machine) alive() {
 	}
 }
 
+// lostButKept: after a boot bottles say what they wait for, and go on with it.
+func (m *machine) lostButKept() {
+	m.Helper()
+	m.as("root", "list").Want(m, 0)
+	for _, user := range members() {
+		bottletest.Eventually(m, "bottles are found lost", func() bool {
+			return strings.Contains(m.as(user, "list").Stdout, "CredentialsMissing")
+		})
+		bottletest.Contains(m, m.as(user, "get", "lives", "--output", "yaml").Want(m, 0).Stdout, "CredentialsMissing", "ANTHROPIC_API_KEY")
+		m.as(user, "resume", "lives", "--yes", "--detach", "--quiet").Want(m, 0)
+	}
+	m.alive()
+}
+
 // healthy asks the controller, as a probe does.
 func (m *machine) healthy() bool {
 	sockets, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(m.pid), "root/run/claude-bottle/*/controller.sock"))
@@ -270,16 +284,27 @@ func (m *machine) healthy() bool {
 // supervisors are the pids of those who hold its bottles, as this host knows them.
 func (m *machine) supervisors() []string {
 	m.Helper()
+	return m.processes("/usr/bin/claude-bottle supervise ")
+}
+
+// controllers are the pids of those who are services, as this host knows them.
+func (m *machine) controllers() []string {
+	m.Helper()
+	return m.processes("/usr/bin/claude-bottle controller ")
+}
+
+// processes are those of the machine whose command lines begin so.
+func (m *machine) processes(begin string) (pids []string) {
+	m.Helper()
 	own, err := os.Stat(m.root)
 	directories, globErr := filepath.Glob("/proc/[0-9]*")
 	if err := errors.Join(err, globErr); err != nil {
 		m.Fatal(err)
 	}
-	var pids []string
 	for _, directory := range directories {
 		line, _ := os.ReadFile(filepath.Join(directory, "cmdline"))
 		root, err := os.Stat(filepath.Join(directory, "root", "."))
-		if err == nil && os.SameFile(own, root) && strings.Contains(string(line), "\x00supervise\x00") {
+		if err == nil && os.SameFile(own, root) && strings.HasPrefix(strings.ReplaceAll(string(line), "\x00", " "), begin) {
 			pids = append(pids, filepath.Base(directory))
 		}
 	}

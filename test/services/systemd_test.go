@@ -120,15 +120,7 @@ func (m *machine) rebooted(t *testing.T) {
 	}
 	m.powerOn()
 	m.awaitSystemd()
-	m.as("root", "list").Want(t, 0)
-	for _, user := range members() {
-		bottletest.Eventually(t, "bottles are found lost", func() bool {
-			return strings.Contains(m.as(user, "list").Stdout, "CredentialsMissing")
-		})
-		bottletest.Contains(t, m.as(user, "get", "lives", "--output", "yaml").Want(t, 0).Stdout, "CredentialsMissing", "ANTHROPIC_API_KEY")
-		m.as(user, "resume", "lives", "--yes", "--detach", "--quiet").Want(t, 0)
-	}
-	m.alive()
+	m.lostButKept()
 }
 
 // removed removes the package: the controller goes, and bottles stay.
