@@ -226,6 +226,7 @@ func members() []string { return []string{"root", "aladdin"} }
 func (m *machine) starts() {
 	m.Helper()
 	m.as("root", "image", "import", "/root/test.tar").Want(m, 0)
+	m.served()
 	for _, user := range members() {
 		m.as(user, "start", "lives", "--yes", "--detach", "--quiet").Want(m, 0)
 	}
@@ -233,24 +234,36 @@ func (m *machine) starts() {
 	bottletest.Contains(m, m.as("jafar", "list").Want(m, 1).Stderr, "not open to you")
 }
 
+// served waits until the controller lets a user in.
+func (m *machine) served() {
+	m.Helper()
+	bottletest.Eventually(m, "users are served", func() bool { return m.as("aladdin", "list").Code == 0 })
+}
+
 // alive fails unless the bottles of all run and do as they are told. Who has just come back
 // is given the time for it.
 func (m *machine) alive() {
 	m.Helper()
+	m.served()
 	for _, user := range members() {
-		if user != "root" {
-			bottletest.Eventually(m, "users are served", func() bool { return m.as(user, "list").Code == 0 })
-		}
 		r := m.as(user, "exec", "lives", "--", "cat", "/proc/version").Want(m, 0)
 		bottletest.Contains(m, r.Stdout, "PST 2016") // what gVisor says
 		bottletest.Contains(m, m.as(user, "list").Want(m, 0).Stdout, "Running")
 	}
 }
 
+// withoutEngine ends the engine under the service: users are served again all the same.
+func (m *machine) withoutEngine() {
+	m.Helper()
+	bottletest.Contains(m, m.as("root", "engine", "stop").Want(m, 3).Stderr, "--force")
+	m.as("root", "engine", "stop", "--force").Want(m, 0)
+	m.served()
+}
+
 // lostButKept: after a boot bottles say what they wait for, and go on with it.
 func (m *machine) lostButKept() {
 	m.Helper()
-	m.as("root", "list").Want(m, 0)
+	m.served() // nobody but the service has started the engine
 	for _, user := range members() {
 		bottletest.Eventually(m, "bottles are found lost", func() bool {
 			return strings.Contains(m.as(user, "list").Stdout, "CredentialsMissing")

@@ -51,6 +51,7 @@ func TestTheControllerIsAServiceOfSystemd(t *testing.T) {
 	if state, kind := m.property("ActiveState"), m.property("Type"); state != "active" || kind != "notify" {
 		t.Errorf("the controller is %q, of type %q", state, kind)
 	}
+	m.served() // nobody but the service has started the engine
 	m.starts()
 	bottletest.Eventually(t, "the controller says that it is well", m.healthy)
 	if is := m.run("stat", "--format", "%F %U %G %a", "/run/claude-bottle.sock").Stdout; is != "socket root claude-bottle 660\n" {
@@ -60,6 +61,7 @@ func TestTheControllerIsAServiceOfSystemd(t *testing.T) {
 		said := m.run("journalctl", "--unit", unit).Stdout
 		return strings.Contains(said, `msg="watch over bottles"`) && strings.Contains(said, `msg="serve users"`)
 	})
+	m.bottlesOutlast("a stop of the engine", m.withoutEngine)
 	m.endsAndBegins(t)
 	m.upgrades(t)
 	m.rebooted(t)
