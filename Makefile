@@ -112,6 +112,11 @@ soak: root build ## Start and end bottles many times (SOAK_COUNT=1000)
 recipe: root build ## Make an image of Debian's packages, from the mirror that apt of this host uses
 	@hack/test.sh recipe
 
+.PHONY: services
+services: root release ## Boot machines with systemd and OpenRC, and run the release's package there as a service
+	@hack/setup.sh services
+	@hack/test.sh services
+
 .PHONY: bench
 bench: root build ## Compare with ctr, runsc, runc, tar, cp, git and veth, in pairs (BENCH=regular expression, PAIRS=11)
 	@BENCH_PAIRS=$(PAIRS) hack/test.sh bench -run '$(BENCH)'

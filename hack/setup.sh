@@ -2,7 +2,7 @@
 # Makes ready what building, testing and running claude-bottle needs, on Debian 12 with Go: packages, then tools and
 # images in libexec/. What is there and up to date is left alone, so a second run takes a moment.
 #
-# usage: [ARCH=arm64] hack/setup.sh [all|tools|image|ssh|disk|audit|lint|release|buildkit|emulator]...
+# usage: [ARCH=arm64] hack/setup.sh [all|tools|image|ssh|disk|audit|lint|release|buildkit|emulator|services]...
 #
 #   tools  runc, containerd with ctr and its shim, runsc with its shim, and for tests containerd 1.7,
 #          built as the newer one is, and Debian's 1.6 and docker-registry
@@ -15,6 +15,7 @@
 #   release  nfpm, for `make release`
 #   buildkit  buildkitd and buildctl, for `make dockerfile`
 #   emulator  qemu, and Debian's kernel for arm64, for `make emulated`
+#   services  the roots of machines with systemd and with OpenRC, for `make services`
 #
 # ARCH=arm64, or amd64, on a machine of the other kind: what a release holds of tools, and the test image, are made for
 # that architecture, in libexec/ARCH.
@@ -194,6 +195,16 @@ unpack_kernel() {
 	depmod --basedir "$libexec/kernel" "$(basename "$libexec"/kernel/lib/modules/*)"
 }
 
+setup_services() {
+	local init
+	want_packages "making machines" ca-certificates mmdebstrap
+	mkdir -p "$libexec/machines"
+	for init in systemd openrc; do
+		make_unless_current "machine-$init" "machines/$init.tar" hack/machine/root.sh -- \
+			"$repository/hack/machine/root.sh" "$init" "$libexec/machines/$init.tar"
+	done
+}
+
 command -v go >/dev/null || fail "go is not on PATH: install the Go version that go.mod names"
 GOTOOLCHAIN=$("$repository/hack/toolchain.sh")
 export GOTOOLCHAIN
@@ -225,7 +236,7 @@ for part in "$@"; do
 		setup_disk
 		setup_lint
 		;;
-	tools | image | ssh | disk | audit | lint | release | buildkit | emulator) "setup_$part" ;;
-	*) fail "usage: hack/setup.sh [all|tools|image|ssh|disk|audit|lint|release|buildkit|emulator]..." ;;
+	tools | image | ssh | disk | audit | lint | release | buildkit | emulator | services) "setup_$part" ;;
+	*) fail "usage: hack/setup.sh [all|tools|image|ssh|disk|audit|lint|release|buildkit|emulator|services]..." ;;
 	esac
 done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs one stage of tests and shows all that failed in it.
 #
-# usage: hack/test.sh unit|integration|e2e|bottles|dockerfile|recipe|chaos|soak|bench [GO TEST ARGUMENT...]
+# usage: hack/test.sh unit|integration|e2e|bottles|dockerfile|recipe|services|chaos|soak|bench [GO TEST ARGUMENT...]
 #
 # The stages other than unit are the folders of that name below test/. They start daemons and bottles, and never come
 # from the cache. Without arguments the tests of integration and e2e (bottles is both) are dealt out in shares, and as
@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 repository=$PWD
 
-heavy='/test/(integration|e2e|dockerfile|recipe|chaos|bench|soak)(/|$)'
+heavy='/test/(integration|e2e|dockerfile|recipe|services|chaos|bench|soak)(/|$)'
 
 # run_tests drops the lines about packages without tests, and keeps go's exit code.
 run_tests() {
@@ -76,10 +76,10 @@ integration | e2e)
 		folder "$stage" 60m -exec "$repository/hack/apart.sh" "$@"
 	fi
 	;;
-dockerfile) folder "$stage" 60m "$@" ;;
+dockerfile | services) folder "$stage" 60m "$@" ;;
 chaos | soak | bench | recipe) folder "$stage" 0 -v "$@" ;;
 *)
-	echo "usage: hack/test.sh unit|integration|e2e|bottles|dockerfile|recipe|chaos|soak|bench [GO TEST ARGUMENT...]" >&2
+	echo "usage: hack/test.sh unit|integration|e2e|bottles|dockerfile|recipe|services|chaos|soak|bench [GO TEST ARGUMENT...]" >&2
 	exit 2
 	;;
 esac

@@ -49,6 +49,8 @@ type claude struct {
 	// ending is why the bottle is to end, before claude has; "" is by itself. why says
 	// more of it.
 	ending, why string
+	// missing names the secrets that go with a bottle that is lost.
+	missing []string
 	// request is what it is started with.
 	request neck.SessionRequest
 	session backend.Session
@@ -219,6 +221,9 @@ func (s *supervisor) settle(ctx context.Context) {
 			Started: c.session.Started, Finished: time.Now().UTC(),
 			ExitCode: lostCode, Reason: cmp.Or(c.ending, backend.ReasonLost), Message: c.why, Restarts: c.session.Restarts,
 		}
+		if c.outcome.Reason == backend.ReasonLost {
+			c.outcome.Missing = c.missing
+		}
 		if last := c.session.Last; last != nil && !c.running { // it was to be started again
 			c.outcome.ExitCode = last.ExitCode
 		}
@@ -227,4 +232,7 @@ func (s *supervisor) settle(ctx context.Context) {
 		log.G(ctx).WithError(err).Error("note how claude ended")
 	}
 	s.event(ctx, finishedEvent(*c.outcome))
+	if id, err := backend.ParseID(s.config.ID); err == nil && c.outcome.WaitsForCredentials() {
+		s.event(ctx, backend.Event{Type: backend.EventWarning, Reason: backend.CredentialsMissing, Message: c.outcome.MissingWords(id.Handle())})
+	}
 }

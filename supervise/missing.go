@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"os"
 
 	"github.com/claude-bottle/claude-bottle/backend"
@@ -46,4 +47,16 @@ func readable(path string) bool {
 	}
 	_ = file.Close()
 	return true
+}
+
+// lose notes what goes with a bottle that is ended by nobody's wish.
+func (s *supervisor) lose(sandbox Sandbox) {
+	forgetful, ok := sandbox.(Forgetful)
+	if !ok {
+		return
+	}
+	missing := forgetful.Missing()
+	s.claude.mu.Lock()
+	defer s.claude.mu.Unlock()
+	s.claude.why, s.claude.missing = cmp.Or(s.claude.why, "the host was shut down, or the supervisor told to end"), missing
 }

@@ -45,3 +45,20 @@ func TestWhatIsMissingIsNamedByWhereItCameFrom(t *testing.T) {
 		t.Errorf("of no secret %q is missing", left)
 	}
 }
+
+// TestWhatGoesWithAHostThatIsShutDownIsNamed: the supervisor of a detached bottle is told to
+// end by a signal then, and nobody has wished that.
+func TestWhatGoesWithAHostThatIsShutDownIsNamed(t *testing.T) {
+	r := run(t, func(config *Config) { config.ID = "lamp-k3x9p" })
+	r.sandbox.missing = []string{"ANTHROPIC_API_KEY"}
+	r.claudes()
+	r.detached()
+	r.cancel()
+	outcome, reasons := r.outcome()
+	if outcome.Reason != backend.ReasonLost || !slices.Equal(outcome.Missing, r.sandbox.missing) {
+		t.Errorf("it ended as %+v", outcome)
+	}
+	if !slices.Equal(reasons, []string{"Started", backend.ReasonLost, backend.CredentialsMissing}) {
+		t.Errorf("its events are %v", reasons)
+	}
+}

@@ -26,9 +26,13 @@ const (
 // Sandbox is the running bottle as its backend sees it.
 type Sandbox interface {
 	// Down takes the bottle down to its kept work, or to nothing with
-	// discard. It is idempotent, and waits for a daemon that is away.
-	Down(ctx context.Context, discard bool) error
+	// discard. It is idempotent, and waits for a daemon that is away: not for
+	// long once hurried is closed.
+	Down(ctx context.Context, discard bool, hurried <-chan struct{}) error
 }
+
+// Forgetful is a Sandbox that knows which secrets nobody but their user can bring again.
+type Forgetful interface{ Missing() []string }
 
 // supervisor is the state of one process.
 type supervisor struct {
@@ -79,9 +83,14 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 	defer cancel()
 	discard := config.Discard || s.halfMade()
 	if !discard {
+		if ctx.Err() != nil {
+			s.lose(sandbox)
+		}
 		s.settle(down)
 	}
-	downErr := sandbox.Down(down, discard)
+	// Who is told to end by a signal is one of many, when the host is shut down: its daemon
+	// has been told, too, and does not come back.
+	downErr := sandbox.Down(down, discard, ctx.Done())
 	close(s.gone)
 	s.awaitLauncher()
 	stop()

@@ -32,11 +32,14 @@ type sandbox struct {
 	downs   atomic.Int32
 	discard atomic.Bool
 	busy    atomic.Bool // Down fails
+	missing []string
 }
+
+func (s *sandbox) Missing() []string { return s.missing }
 
 var errBusy = errors.New("busy")
 
-func (s *sandbox) Down(_ context.Context, discard bool) error {
+func (s *sandbox) Down(_ context.Context, discard bool, _ <-chan struct{}) error {
 	s.downs.Add(1)
 	s.discard.Store(discard)
 	if s.busy.Load() {

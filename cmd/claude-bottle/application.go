@@ -51,8 +51,11 @@ type application struct {
 	noEngine   bool
 	engineIdle time.Duration
 	idleGiven  func() bool
-	// looksOn keeps no engine up and starts none: a service that waits for bottles.
-	looksOn bool
+	// looksOn keeps no engine up and starts none: a service that waits for bottles. serves
+	// says that it does so all the same, where users need one.
+	looksOn, serves bool
+	// holdsEngine says that this process is known as one that uses the engine.
+	holdsEngine bool
 	// daemon is the socket that was chosen, "" before that.
 	daemon string
 }

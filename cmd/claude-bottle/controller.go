@@ -47,7 +47,8 @@ and with --listen on a port of the loopback.
 
 One that stays serves users who are not root, too: members of the group claude-bottle run
 bottles of their own through ` + remote.DefaultSocket + `, within the limits under users in
-` + manifest.DefaultHostFile + `. Where there is no such group, no socket is made.`,
+` + manifest.DefaultHostFile + `. Where there is no such group, no socket is made. For
+them it starts the bundled engine, where no other containerd is there, and keeps it up.`,
 		Example: `  claude-bottle controller
   claude-bottle controller --listen 127.0.0.1:9120 --log-format json
   claude-bottle controller --users-socket none
@@ -62,7 +63,7 @@ bottles of their own through ` + remote.DefaultSocket + `, within the limits und
 					return fmt.Errorf("set log level: %w", err)
 				}
 			}
-			a.looksOn = !o.untilIdle
+			a.looksOn, a.serves = !o.untilIdle, !o.untilIdle && o.users.served()
 			signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 			ctx, stop := signal.NotifyContext(command.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
@@ -115,6 +116,7 @@ func (a *application) controller(ctx context.Context, o controllerOptions) error
 	if !ok {
 		return fmt.Errorf("bottles of this backend are not watched over by a controller: %w", errdefs.ErrNotImplemented)
 	}
+	group.Go(func() { a.keepEngine(alive) })
 	defer a.startServingUsers(ctx, opened, o)()
 	for ctx.Err() == nil {
 		notifier.Notify(ctx, "STATUS=waiting for the end of another controller, if there is one")

@@ -15,6 +15,7 @@ import (
 	"github.com/claude-bottle/claude-bottle/runtime"
 	"github.com/claude-bottle/claude-bottle/supervise"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 )
 
 // withoutEngine is the variable that does what --no-engine does.
@@ -92,23 +93,69 @@ func (a *application) useEngine(ctx context.Context, bundled *engine.Engine, par
 	if err != nil {
 		return err
 	}
-	wanted := given == "" && !a.noEngine && !a.looksOn && os.Geteuid() == 0
+	looksOn := a.looksOn && !a.needsEngine()
+	wanted := given == "" && !a.noEngine && !looksOn && os.Geteuid() == 0
 	if !wanted && !bundled.Answers() {
 		if given != "" {
 			return nil // who connects is told what is wrong
 		}
 		return a.noDaemon()
 	}
-	if a.looksOn || os.Geteuid() != 0 {
+	if looksOn || os.Geteuid() != 0 {
 		return nil
 	}
-	if _, err := bundled.Use(ctx); err != nil { // until this process ends
-		return err
+	if !a.holdsEngine {
+		if _, err := bundled.Use(ctx); err != nil { // until this process ends
+			return err
+		}
+		a.holdsEngine = true
 	}
 	if !wanted {
 		return nil
 	}
 	return a.startEngine(ctx, bundled, parts)
+}
+
+// needsEngine says that a service is to have the engine up: users can't start it. Where the
+// host's own containerd has bottles, it is waited for: at boot it may come later.
+func (a *application) needsEngine() bool {
+	if !a.serves {
+		return false
+	}
+	_, anything := containerd.Traces(containerd.Options{Address: runtime.SystemAddress, Namespace: a.namespace, Root: a.root, RunRoot: a.runRoot})
+	return !anything
+}
+
+// keepEngine starts the engine again, when it was ended under a service that uses it, until
+// ctx ends.
+func (a *application) keepEngine(ctx context.Context) {
+	const pause = 2 * time.Second
+	if !a.serves || !a.holdsEngine {
+		return
+	}
+	parts, err := findInstallation()
+	if err != nil {
+		return // it was found before
+	}
+	bundled, err := a.engine(parts)
+	if err != nil {
+		return // as above
+	}
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if bundled.Answers() {
+			continue
+		}
+		if err := a.startEngine(ctx, bundled, parts); err != nil && ctx.Err() == nil {
+			log.G(ctx).WithError(err).Warn("start the engine again")
+		}
+	}
 }
 
 func (a *application) noDaemon() error {

@@ -258,6 +258,7 @@ func (a *application) engineKeepCommand() *cobra.Command {
 				}
 			}
 			signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
+			syscall.Umask(0o022) // bottles pass directories of containerd's, whatever who starts it hides
 			ctx, stop := signal.NotifyContext(command.Context(), syscall.SIGTERM)
 			defer stop()
 			return a.withEngine(func(bundled *engine.Engine, _ installation) error {

@@ -32,6 +32,15 @@ func (o *usersOptions) add(flags *pflag.FlagSet) {
 	flags.StringVar(&o.hostFile, "host-file", manifest.DefaultHostFile, "`file` that the limits of users are in")
 }
 
+// served says that there is a group whose members may come.
+func (o *usersOptions) served() bool {
+	if o.socket == "none" {
+		return false
+	}
+	_, err := accounts.LookupGroup(o.group)
+	return err == nil
+}
+
 // userNamespace is the containerd namespace of one user's bottles: each user has records,
 // directories and images of their own.
 func (a *application) userNamespace(uid uint32) string { return fmt.Sprintf("%s-%d", a.namespace, uid) }
