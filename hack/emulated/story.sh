@@ -115,18 +115,25 @@ ours() {
 	done
 }
 
-# nothing_left looks for what bottles have left.
+# gone WORD waits until nothing of the release runs that has this word on its command line.
+gone() {
+	for _ in $(seq 180); do
+		left=$(ours | grep -F -- "$1")
+		[ -n "$left" ] || return 0
+		sleep 1
+	done
+	fail "these are left: $left"
+}
+
+# nothing_left looks for what bottles have left. The controller ends by itself once it has nothing left to do, which it
+# sees while the engine answers.
 nothing_left() {
 	left=$(claude-bottle list -o name) || fail "list: exit code $?"
 	[ -z "$left" ] || fail "there is still $left"
 	says 'Nothing to clean up' claude-bottle cleanup --dry-run
+	gone ' controller '
 	must claude-bottle engine stop
-	for _ in $(seq 120); do # the controller ends once it has seen that it has nothing left to do
-		left=$(ours)
-		[ -n "$left" ] || break
-		sleep 1
-	done
-	[ -z "$left" ] || fail "these are left: $left"
+	gone ''
 	if grep -E 'claude-bottle|overlay' /proc/mounts; then
 		fail "mounts are left"
 	fi
