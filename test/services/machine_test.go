@@ -226,7 +226,6 @@ func members() []string { return []string{"root", "aladdin"} }
 func (m *machine) starts() {
 	m.Helper()
 	m.as("root", "image", "import", "/root/test.tar").Want(m, 0)
-	m.served()
 	for _, user := range members() {
 		m.as(user, "start", "lives", "--yes", "--detach", "--quiet").Want(m, 0)
 	}

@@ -24,12 +24,13 @@ func TestTheControllerIsAServiceOfOpenRC(t *testing.T) {
 	m.run("rc-update", "add", unit).Want(t, 0)
 	m.run("rc-service", unit, "start").Want(t, 0)
 	m.run("rc-service", unit, "status").Want(t, 0)
-	m.starts()
+	m.served() // nobody but the service has started the engine
 	bottletest.Eventually(t, "the controller says that it is well", m.healthy)
 	m.limited()
 	bottletest.Eventually(t, "what it says is in a log", func() bool {
 		return strings.Contains(m.run("cat", "/var/log/"+unit+".log").Stdout, "serve users")
 	})
+	m.starts()
 	m.bottlesOutlast("rc-service restart", func() { m.run("rc-service", unit, "restart").Want(t, 0) })
 	m.bottlesOutlast("rc-service stop and start", func() {
 		m.run("rc-service", unit, "stop").Want(t, 0)

@@ -52,7 +52,6 @@ func TestTheControllerIsAServiceOfSystemd(t *testing.T) {
 		t.Errorf("the controller is %q, of type %q", state, kind)
 	}
 	m.served() // nobody but the service has started the engine
-	m.starts()
 	bottletest.Eventually(t, "the controller says that it is well", m.healthy)
 	if is := m.run("stat", "--format", "%F %U %G %a", "/run/claude-bottle.sock").Stdout; is != "socket root claude-bottle 660\n" {
 		t.Errorf("the socket is a %s", is)
@@ -61,6 +60,7 @@ func TestTheControllerIsAServiceOfSystemd(t *testing.T) {
 		said := m.run("journalctl", "--unit", unit).Stdout
 		return strings.Contains(said, `msg="watch over bottles"`) && strings.Contains(said, `msg="serve users"`)
 	})
+	m.starts()
 	m.bottlesOutlast("a stop of the engine", m.withoutEngine)
 	m.endsAndBegins(t)
 	m.upgrades(t)
