@@ -1,7 +1,6 @@
 package services
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -24,22 +23,8 @@ func (m *machine) awaitSystemd() {
 	})
 }
 
-// bottlesOutlast fails when a step ends or changes who holds the bottles.
-func (m *machine) bottlesOutlast(what string, step func()) {
-	m.Helper()
-	before := m.supervisors()
-	if len(before) != len(members()) {
-		m.Fatalf("before %s there are the supervisors %v", what, before)
-	}
-	step()
-	m.alive()
-	if after := m.supervisors(); !slices.Equal(before, after) {
-		m.Errorf("%s: the supervisors %v became %v", what, before, after)
-	}
-}
-
-// TestTheControllerIsAServiceOfSystemd, from the installation of the package to its removal.
-func TestTheControllerIsAServiceOfSystemd(t *testing.T) {
+// TestF3_F15_TheControllerIsAServiceOfSystemd, from the installation of the package to its removal.
+func TestF3_F15_TheControllerIsAServiceOfSystemd(t *testing.T) {
 	m := newMachine(t, "systemd")
 	m.awaitSystemd()
 	m.run("dpkg", "--install", "/root/claude-bottle.deb").Want(t, 0)
