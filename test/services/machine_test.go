@@ -110,7 +110,7 @@ func (m *machine) powerOn() {
 func (m *machine) awaitOff() {
 	m.Helper()
 	ended := make(chan error, 1)
-	boot := m.boot
+	boot, began := m.boot, time.Now()
 	go func() { ended <- boot.Wait() }()
 	select {
 	case err := <-ended:
@@ -119,6 +119,7 @@ func (m *machine) awaitOff() {
 		}
 		m.boot = nil
 		m.pullPlug()
+		m.Logf("it has powered off in %s", time.Since(began).Round(time.Second))
 	case <-time.After(bottletest.Patience):
 		m.Fatalf("it does not power off: %s", m.console.String())
 	}
