@@ -2,7 +2,9 @@ package supervise
 
 import (
 	"cmp"
+	"context"
 	"os"
+	"time"
 
 	"github.com/claude-bottle/claude-bottle/backend"
 	"github.com/claude-bottle/claude-bottle/egress"
@@ -49,14 +51,45 @@ func readable(path string) bool {
 	return true
 }
 
-// lose notes what goes with a bottle that is ended by nobody's wish.
-func (s *supervisor) lose(sandbox Sandbox) {
-	forgetful, ok := sandbox.(Forgetful)
-	if !ok {
+// toldTimeout is how long after a sandbox this process may hear that all are told to end.
+const toldTimeout = 500 * time.Millisecond
+
+// cut says that claude ended as it does when its sandbox is told to end, and nobody had
+// wished that. The lock is held.
+func (c *claude) cut() bool {
+	const terminated = 128 + int(unix.SIGTERM)
+	return c.detached && c.outcome != nil && c.ending == "" && (c.outcome.Reason == backend.ReasonLost || c.outcome.ExitCode == terminated)
+}
+
+// awaitTold waits for the signal that has ended the sandbox a moment ago, if it was one: when
+// a host is shut down all are told at once, and who hears it first is chance.
+func (s *supervisor) awaitTold(ctx context.Context) {
+	s.claude.mu.Lock()
+	cut := s.claude.cut()
+	s.claude.mu.Unlock()
+	if !cut {
 		return
 	}
-	missing := forgetful.Missing()
+	timer := time.NewTimer(toldTimeout)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// lose notes what goes with a bottle that is ended by nobody's wish.
+func (s *supervisor) lose(sandbox Sandbox) {
+	const why = "the host was shut down, or the supervisor told to end"
+	var missing []string
+	if forgetful, ok := sandbox.(Forgetful); ok {
+		missing = forgetful.Missing()
+	}
 	s.claude.mu.Lock()
 	defer s.claude.mu.Unlock()
-	s.claude.why, s.claude.missing = cmp.Or(s.claude.why, "the host was shut down, or the supervisor told to end"), missing
+	c := s.claude
+	c.why, c.missing = cmp.Or(c.why, why), missing
+	if c.cut() {
+		c.outcome.Reason, c.outcome.Message, c.outcome.Missing = backend.ReasonLost, why, missing
+	}
 }

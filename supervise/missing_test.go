@@ -62,3 +62,27 @@ func TestWhatGoesWithAHostThatIsShutDownIsNamed(t *testing.T) {
 		t.Errorf("its events are %v", reasons)
 	}
 }
+
+// TestASandboxThatHearsOfTheEndFirstIsLostAsWell: claude has ended then before its
+// supervisor is told.
+func TestASandboxThatHearsOfTheEndFirstIsLostAsWell(t *testing.T) {
+	for name, test := range map[string]struct {
+		code    int
+		ending  string
+		reason  string
+		missing bool
+	}{
+		"terminated":        {143, "", backend.ReasonLost, true},
+		"ended by itself":   {1, "", backend.ReasonError, false},
+		"stopped by a user": {143, backend.ReasonStopped, backend.ReasonError, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &claude{detached: true, ending: test.ending, outcome: &backend.Outcome{ExitCode: test.code, Reason: backend.ReasonError}}
+			s := &supervisor{claude: c}
+			s.lose(&sandbox{missing: []string{"ANTHROPIC_API_KEY"}})
+			if c.outcome.Reason != test.reason || c.outcome.WaitsForCredentials() != test.missing {
+				t.Errorf("it ended as %+v", c.outcome)
+			}
+		})
+	}
+}

@@ -78,6 +78,7 @@ func Run(ctx context.Context, config Config, inherited Inherited, sandbox Sandbo
 	select {
 	case <-ctx.Done():
 	case <-s.wanted:
+		s.awaitTold(ctx)
 	}
 	down, cancel := context.WithTimeout(context.WithoutCancel(ctx), downTimeout)
 	defer cancel()

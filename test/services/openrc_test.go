@@ -12,8 +12,8 @@ import (
 	"github.com/claude-bottle/claude-bottle/test/bottletest"
 )
 
-// TestTheControllerIsAServiceOfOpenRC, kept by its supervise-daemon.
-func TestTheControllerIsAServiceOfOpenRC(t *testing.T) {
+// TestF3_F15_TheControllerIsAServiceOfOpenRC, kept by its supervise-daemon.
+func TestF3_F15_TheControllerIsAServiceOfOpenRC(t *testing.T) {
 	m := newMachine(t, "openrc")
 	bottletest.Eventually(t, "OpenRC has booted", func() bool {
 		return m.run("rc-status", "--runlevel").Stdout == "default\n"
@@ -24,12 +24,21 @@ func TestTheControllerIsAServiceOfOpenRC(t *testing.T) {
 	m.run("rc-update", "add", unit).Want(t, 0)
 	m.run("rc-service", unit, "start").Want(t, 0)
 	m.run("rc-service", unit, "status").Want(t, 0)
-	m.starts()
+	m.served() // nobody but the service has started the engine
 	bottletest.Eventually(t, "the controller says that it is well", m.healthy)
 	m.limited()
 	bottletest.Eventually(t, "what it says is in a log", func() bool {
 		return strings.Contains(m.run("cat", "/var/log/"+unit+".log").Stdout, "serve users")
 	})
+	m.starts()
+	m.respawns(t)
+	m.halted(t)
+	m.uninstalled(t)
+}
+
+// respawns: bottles go on, whatever becomes of the controller.
+func (m *machine) respawns(t *testing.T) {
+	t.Helper()
 	m.bottlesOutlast("rc-service restart", func() { m.run("rc-service", unit, "restart").Want(t, 0) })
 	m.bottlesOutlast("rc-service stop and start", func() {
 		m.run("rc-service", unit, "stop").Want(t, 0)
@@ -57,6 +66,11 @@ func TestTheControllerIsAServiceOfOpenRC(t *testing.T) {
 			t.Errorf("the controller is %s still", after)
 		}
 	})
+}
+
+// halted powers the machine off while bottles run, and on again.
+func (m *machine) halted(t *testing.T) {
+	t.Helper()
 	m.run("poweroff").Want(t, 0)
 	m.awaitOff()
 	if console := m.console.String(); strings.Contains(console, "Killing all remaining processes") {
@@ -67,6 +81,11 @@ func TestTheControllerIsAServiceOfOpenRC(t *testing.T) {
 		return m.run("rc-service", unit, "status").Code == 0 && len(m.controllers()) == 1
 	})
 	m.lostButKept()
+}
+
+// uninstalled removes the package: the controller goes, and bottles stay.
+func (m *machine) uninstalled(t *testing.T) {
+	t.Helper()
 	m.bottlesOutlast("a removal, and an installation", func() {
 		m.run("dpkg", "--remove", "claude-bottle").Want(t, 0)
 		if pids := m.controllers(); len(pids) > 0 {

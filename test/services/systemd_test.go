@@ -1,7 +1,6 @@
 package services
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -24,22 +23,8 @@ func (m *machine) awaitSystemd() {
 	})
 }
 
-// bottlesOutlast fails when a step ends or changes who holds the bottles.
-func (m *machine) bottlesOutlast(what string, step func()) {
-	m.Helper()
-	before := m.supervisors()
-	if len(before) != len(members()) {
-		m.Fatalf("before %s there are the supervisors %v", what, before)
-	}
-	step()
-	m.alive()
-	if after := m.supervisors(); !slices.Equal(before, after) {
-		m.Errorf("%s: the supervisors %v became %v", what, before, after)
-	}
-}
-
-// TestTheControllerIsAServiceOfSystemd, from the installation of the package to its removal.
-func TestTheControllerIsAServiceOfSystemd(t *testing.T) {
+// TestF3_F15_TheControllerIsAServiceOfSystemd, from the installation of the package to its removal.
+func TestF3_F15_TheControllerIsAServiceOfSystemd(t *testing.T) {
 	m := newMachine(t, "systemd")
 	m.awaitSystemd()
 	m.run("dpkg", "--install", "/root/claude-bottle.deb").Want(t, 0)
@@ -52,7 +37,6 @@ func TestTheControllerIsAServiceOfSystemd(t *testing.T) {
 		t.Errorf("the controller is %q, of type %q", state, kind)
 	}
 	m.served() // nobody but the service has started the engine
-	m.starts()
 	bottletest.Eventually(t, "the controller says that it is well", m.healthy)
 	if is := m.run("stat", "--format", "%F %U %G %a", "/run/claude-bottle.sock").Stdout; is != "socket root claude-bottle 660\n" {
 		t.Errorf("the socket is a %s", is)
@@ -61,6 +45,7 @@ func TestTheControllerIsAServiceOfSystemd(t *testing.T) {
 		said := m.run("journalctl", "--unit", unit).Stdout
 		return strings.Contains(said, `msg="watch over bottles"`) && strings.Contains(said, `msg="serve users"`)
 	})
+	m.starts()
 	m.bottlesOutlast("a stop of the engine", m.withoutEngine)
 	m.endsAndBegins(t)
 	m.upgrades(t)
