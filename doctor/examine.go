@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	goruntime "runtime"
 	"slices"
 	"time"
 
@@ -80,7 +81,7 @@ func Examine(ctx context.Context, options Options) Report {
 	if !options.Quick {
 		options.Looking("asking a claude in a bottle on each runtime, for some seconds")
 		e.add(together(ctx, e.claudeLooks()))
-		table, err := proven.Table()
+		table, err := proven.Table(goruntime.GOARCH)
 		e.report.Pairs = e.seen.sorted()
 		e.add([]Check{judgePairs(e.report.Pairs, table, err)})
 	}

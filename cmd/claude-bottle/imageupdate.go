@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"time"
 
@@ -149,7 +150,7 @@ func (a *application) findUpdate(ctx context.Context, opened openedImages, o bui
 	}
 	update.Newest = newest.Version
 	update.Newer = semver.Compare("v"+update.Newest, "v"+update.Has) > 0
-	table, err := proven.Table()
+	table, err := proven.Table(goruntime.GOARCH)
 	if err != nil {
 		return update, err
 	}

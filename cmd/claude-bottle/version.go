@@ -18,7 +18,7 @@ var version = "dev"
 func (a *application) versionCommand() *cobra.Command {
 	command := &cobra.Command{Use: "version", Short: "Print the version", Args: noArguments, Example: "  claude-bottle version -o json\n  claude-bottle version --table"}
 	output := addFormat(command, "text", "json", "yaml")
-	pairs := command.Flags().Bool("table", false, "print which claude is known to work on which runtime instead")
+	pairs := command.Flags().Bool("table", false, "print which claude is known to work on which runtime of this architecture instead")
 	command.RunE = func(*cobra.Command, []string) error {
 		if *pairs {
 			return a.printPairs(output)
@@ -43,7 +43,7 @@ func (a *application) versionCommand() *cobra.Command {
 
 // printPairs prints the table that ships.
 func (a *application) printPairs(output *format) error {
-	known, err := proven.Table()
+	known, err := proven.Table(goruntime.GOARCH)
 	if err != nil {
 		return err
 	}

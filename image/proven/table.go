@@ -5,6 +5,7 @@ import (
 	_ "embed" // the table
 	"encoding/json"
 	"fmt"
+	goruntime "runtime"
 	"slices"
 	"strings"
 )
@@ -16,14 +17,18 @@ var shipped []byte
 
 // Pair is a claude and a runtime on which it has answered.
 type Pair struct {
-	Claude  string `json:"claude"`  // version
-	Runtime string `json:"runtime"` // gvisor or runc
-	Version string `json:"version"` // of the runtime
-	Seen    string `json:"seen"`    // the day on which it was measured first
+	Claude       string `json:"claude"`       // version
+	Runtime      string `json:"runtime"`      // gvisor or runc
+	Version      string `json:"version"`      // of the runtime
+	Architecture string `json:"architecture"` // as Go spells it
+	Seen         string `json:"seen"`         // the day on which it was measured first
 }
 
-// Table is the table that ships, the newest claude first.
-func Table() ([]Pair, error) { return Parse(shipped) }
+// Table is the part of the table that ships for an architecture, the newest claude first.
+func Table(architecture string) ([]Pair, error) {
+	table, err := Parse(shipped)
+	return slices.DeleteFunc(table, func(pair Pair) bool { return pair.Architecture != architecture }), err
+}
 
 // Parse reads a table.
 func Parse(data []byte) ([]Pair, error) {
@@ -43,20 +48,21 @@ func Merge(table, seen []Pair) []Pair {
 		}
 	}
 	slices.SortFunc(merged, func(a, b Pair) int {
-		return cmp.Or(compareVersions(b.Claude, a.Claude), strings.Compare(a.Runtime, b.Runtime), compareVersions(b.Version, a.Version))
+		return cmp.Or(compareVersions(b.Claude, a.Claude), strings.Compare(a.Architecture, b.Architecture),
+			strings.Compare(a.Runtime, b.Runtime), compareVersions(b.Version, a.Version))
 	})
 	return merged
 }
 
-// Has says that the table has this claude on this very runtime.
+// Has says that the table has this claude on this very runtime, on its architecture.
 func Has(table []Pair, pair Pair) bool {
 	return slices.ContainsFunc(table, func(known Pair) bool {
-		return known.Claude == pair.Claude && known.Runtime == pair.Runtime && known.Version == pair.Version
+		return known.Claude == pair.Claude && known.Runtime == pair.Runtime && known.Version == pair.Version && known.Architecture == pair.Architecture
 	})
 }
 
-// Of makes a pair of what programs say of themselves, such as "2.1.330 (Claude Code)" and
-// "runsc version 1.2".
+// Of makes a pair of what programs of this host say of themselves, such as "2.1.330 (Claude
+// Code)" and "runsc version 1.2".
 func Of(claude, runtime, version string) Pair {
 	first, _, _ := strings.Cut(strings.TrimSpace(claude), " ")
 	fields := strings.Fields(version)
@@ -64,7 +70,7 @@ func Of(claude, runtime, version string) Pair {
 	if len(fields) > 0 {
 		last = fields[len(fields)-1]
 	}
-	return Pair{Claude: first, Runtime: runtime, Version: last}
+	return Pair{Claude: first, Runtime: runtime, Version: last, Architecture: goruntime.GOARCH}
 }
 
 // Known says in words what the table has of a claude.

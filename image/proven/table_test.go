@@ -1,6 +1,7 @@
 package proven_test
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/claude-bottle/claude-bottle/image/proven"
@@ -8,7 +9,7 @@ import (
 )
 
 func TestTheTableThatShipsIsInOrderAndWhole(t *testing.T) {
-	table, err := proven.Table()
+	table, err := proven.Table("amd64")
 	if err != nil || len(table) == 0 {
 		t.Fatalf("it has %d pairs, %v", len(table), err)
 	}
@@ -16,7 +17,7 @@ func TestTheTableThatShipsIsInOrderAndWhole(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, pair := range table {
-		if pair.Claude == "" || pair.Version == "" || pair.Seen == "" || (pair.Runtime != "gvisor" && pair.Runtime != "runc") {
+		if pair.Claude == "" || pair.Version == "" || pair.Seen == "" || pair.Architecture != "amd64" || (pair.Runtime != "gvisor" && pair.Runtime != "runc") {
 			t.Errorf("%+v is no pair", pair)
 		}
 	}
@@ -28,9 +29,16 @@ func TestWhatIsSeenIsAddedOnce(t *testing.T) {
 	again := old
 	again.Seen = "2026-02-02"
 	got := proven.Merge([]proven.Pair{old}, []proven.Pair{again, newer})
-	want := []proven.Pair{{Claude: "2.1.10", Runtime: "gvisor", Version: "7"}, old}
+	want := []proven.Pair{{Claude: "2.1.10", Runtime: "gvisor", Version: "7", Architecture: runtime.GOARCH}, old}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	elsewhere := newer
+	if elsewhere.Architecture = "other"; proven.Has(got, elsewhere) {
+		t.Error("what was seen on another architecture is taken for seen here")
+	}
+	if table, err := proven.Table("other"); err != nil || len(table) > 0 {
+		t.Errorf("nothing was seen there, and the table has %v, %v", table, err)
 	}
 	for claude, want := range map[string]string{
 		"2.1.9":  "claude 2.1.9 is known to work on runc 1.2",
