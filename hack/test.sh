@@ -15,7 +15,7 @@ heavy='/test/(integration|e2e|dockerfile|recipe|services|chaos|bench|soak)(/|$)'
 
 # run_tests drops the lines about packages without tests, and keeps go's exit code.
 run_tests() {
-	go test "$@" | { grep -v '\[no test files\]$' || true; }
+	go test "$@" | { grep --line-buffered -v '\[no test files\]$' || true; }
 }
 
 unit() {
