@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
@@ -45,15 +44,7 @@ func (c *Client) clearSnapshots(ctx context.Context) error {
 	if err := c.client.SnapshotService(snapshotter).Remove(ctx, spare); err != nil && !errdefs.IsNotFound(err) {
 		return c.failed(ctx, "remove snapshot "+spare, err)
 	}
-	manager := c.client.LeasesService()
-	lease, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(moveLease))
-	if err == nil {
-		err = manager.Delete(ctx, lease, leases.SynchronousDelete) // which collects what is nobody's
-	}
-	if err != nil {
-		return c.failed(ctx, "collect what is nobody's", err)
-	}
-	return nil
+	return c.collect(ctx, func(context.Context, string) error { return nil })
 }
 
 // spareSnapshot chooses it. That there is none is an Unavailable error with the remedy.

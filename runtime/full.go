@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/claude-bottle/claude-bottle/backend"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
@@ -96,11 +95,8 @@ func (c *Client) storeDisk(ctx context.Context) (directory string, _ room, seen 
 func (c *Client) sweep(ctx context.Context) error {
 	ctx, cancel := c.boundedBy(ctx, releaseBound)
 	defer cancel()
-	manager := c.client.LeasesService()
-	lease, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(moveLease))
-	if err != nil {
-		return c.failed(ctx, "lease an empty layer", err)
-	}
-	_, err = c.client.SnapshotService(snapshotter).Prepare(leases.WithLease(ctx, lease.ID), "claude-bottle-sweep-"+lease.ID, "")
-	return errors.Join(err, manager.Delete(ctx, lease, leases.SynchronousDelete))
+	return c.collect(ctx, func(ctx context.Context, lease string) error {
+		_, err := c.client.SnapshotService(snapshotter).Prepare(ctx, "claude-bottle-sweep-"+lease, "")
+		return err
+	})
 }

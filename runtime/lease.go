@@ -106,6 +106,17 @@ func (c *Client) dropCut(ctx context.Context, what ...string) (int, error) {
 	return len(list), err
 }
 
+// collect has the daemon collect what is nobody's, and with it what is made under a lease
+// that ends here.
+func (c *Client) collect(ctx context.Context, under func(ctx context.Context, lease string) error) error {
+	manager := c.client.LeasesService()
+	lease, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(moveLease))
+	if err != nil {
+		return c.failed(ctx, "lease what is to be collected", err)
+	}
+	return errors.Join(under(leases.WithLease(ctx, lease.ID), lease.ID), manager.Delete(ctx, lease, leases.SynchronousDelete))
+}
+
 // thisProcess names this process so that nobody takes another for it: its number may
 // be given again, and mean another in another namespace.
 func thisProcess() (string, error) {

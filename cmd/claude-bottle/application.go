@@ -54,8 +54,8 @@ type application struct {
 	// looksOn keeps no engine up and starts none: a service that waits for bottles. serves
 	// says that it does so all the same, where users need one.
 	looksOn, serves bool
-	// holdsEngine says that this process is known as one that uses the engine.
-	holdsEngine bool
+	// held is the engine that this process is known to use; nil for none.
+	held *heldEngine
 	// daemon is the socket that was chosen, "" before that.
 	daemon string
 }

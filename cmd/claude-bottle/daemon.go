@@ -104,16 +104,22 @@ func (a *application) useEngine(ctx context.Context, bundled *engine.Engine, par
 	if looksOn || os.Geteuid() != 0 {
 		return nil
 	}
-	if !a.holdsEngine {
+	if a.held == nil {
 		if _, err := bundled.Use(ctx); err != nil { // until this process ends
 			return err
 		}
-		a.holdsEngine = true
+		a.held = &heldEngine{bundled, parts}
 	}
 	if !wanted {
 		return nil
 	}
 	return a.startEngine(ctx, bundled, parts)
+}
+
+// heldEngine is an engine with what is needed to start it.
+type heldEngine struct {
+	*engine.Engine
+	parts installation
 }
 
 // needsEngine says that a service is to have the engine up: users can't start it. Where the
@@ -130,16 +136,8 @@ func (a *application) needsEngine() bool {
 // ctx ends.
 func (a *application) keepEngine(ctx context.Context) {
 	const pause = 2 * time.Second
-	if !a.serves || !a.holdsEngine {
+	if !a.serves || a.held == nil {
 		return
-	}
-	parts, err := findInstallation()
-	if err != nil {
-		return // it was found before
-	}
-	bundled, err := a.engine(parts)
-	if err != nil {
-		return // as above
 	}
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
@@ -149,10 +147,10 @@ func (a *application) keepEngine(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if bundled.Answers() {
+		if a.held.Answers() {
 			continue
 		}
-		if err := a.startEngine(ctx, bundled, parts); err != nil && ctx.Err() == nil {
+		if err := a.startEngine(ctx, a.held.Engine, a.held.parts); err != nil && ctx.Err() == nil {
 			log.G(ctx).WithError(err).Warn("start the engine again")
 		}
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -36,11 +35,12 @@ func (l *launching) outfit(ctx context.Context, bottle backend.Bottle, plan *bac
 
 // outfitBy runs one command, and shows what it says.
 func (l *launching) outfitBy(ctx context.Context, outfitter backend.Outfitter, command backend.SetupCommand) error {
-	said := &ending{to: io.Discard}
+	shown := io.Discard
 	if !l.app.quiet && !l.progress.hushed() {
 		_, _ = fmt.Fprintf(l.app.err, "claude-bottle: runs %s\n", command.Line())
-		said.to = l.app.heard(l.progress)
+		shown = l.app.heard(l.progress)
 	}
+	said := backend.NewEnding(shown)
 	code, err := outfitter.Outfit(ctx, command, said)
 	switch {
 	case ctx.Err() != nil:
@@ -48,35 +48,17 @@ func (l *launching) outfitBy(ctx context.Context, outfitter backend.Outfitter, c
 	case err == nil && code == 0:
 		return nil
 	case err == nil:
-		err = fmt.Errorf("it ended with code %d%s: %w", code, said.lastLine(), errdefs.ErrAborted)
+		err = fmt.Errorf("it ended with code %d%s: %w", code, saidLast(said), errdefs.ErrAborted)
 	}
 	return fmt.Errorf("command of devcontainer.json: %s: %w", command.Line(), err)
 }
 
-// ending passes on what is said, and remembers the end of it.
-type ending struct {
-	to   io.Writer
-	tail []byte
-}
-
-// Write implements io.Writer.
-func (e *ending) Write(data []byte) (int, error) {
-	const most = 4 << 10
-	e.tail = append(e.tail, data[max(0, len(data)-most):]...)
-	e.tail = e.tail[max(0, len(e.tail)-most):]
-	_, _ = e.to.Write(data) // what can't be shown stops no command
-	return len(data), nil
-}
-
-// lastLine is what was said last, in words that follow others.
-func (e *ending) lastLine() string {
-	text := bytes.TrimSpace(e.tail)
-	if at := bytes.LastIndexByte(text, '\n'); at >= 0 {
-		text = bytes.TrimSpace(text[at+1:])
-	}
-	if len(text) == 0 {
+// saidLast is what was said last, in words that follow others.
+func saidLast(said *backend.Ending) string {
+	line := said.LastLine()
+	if line == "" {
 		return " and said nothing"
 	}
 	const most = 200
-	return " and said last: " + backend.Printable(string(text[max(0, len(text)-most):]))
+	return " and said last: " + backend.Printable(line[max(0, len(line)-most):])
 }

@@ -107,31 +107,31 @@ func (r *reader) ignoreBuild() {
 
 // resolve makes the paths absolute: they are relative to the file.
 func (r *reader) resolve() error {
-	file, err := r.within(r.build.file, r.build.fileAt, "the Dockerfile")
-	if err != nil {
-		return err
-	}
-	context, err := r.within(r.build.context, r.build.contextAt, "the context")
-	if err != nil {
-		return err
-	}
 	root, err := filepath.EvalSymlinks(repository(r.path))
 	if err != nil {
 		return fmt.Errorf("%s: find its repository: %w", r.path, err)
+	}
+	file, err := r.within(root, r.build.file, r.build.fileAt, "the Dockerfile")
+	if err != nil {
+		return err
+	}
+	context, err := r.within(root, r.build.context, r.build.contextAt, "the context")
+	if err != nil {
+		return err
 	}
 	r.file.Dockerfile = &backend.Dockerfile{Within: root, File: file, Context: context, Target: r.build.target, Args: r.build.args}
 	return nil
 }
 
-// within is where a path leads, which is nowhere outside the repository: what lies there
-// goes to BuildKit.
-func (r *reader) within(path string, at hujson.Value, what string) (string, error) {
+// within is where a path leads, which is nowhere outside the repository, whose root leads
+// through no link: what lies there goes to BuildKit.
+func (r *reader) within(root, path string, at hujson.Value, what string) (string, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(filepath.Dir(r.path), path)
 	}
-	root := repository(r.path)
-	out := r.wrong(at, "", "%s leads out of %s: name it in the bottle file, as image: {dockerfile: …, context: …}, if it is to", what, root)
-	if !inside(root, path) {
+	named := repository(r.path)
+	out := r.wrong(at, "", "%s leads out of %s: name it in the bottle file, as image: {dockerfile: …, context: …}, if it is to", what, named)
+	if !inside(named, path) {
 		return "", out
 	}
 	resolved, err := filepath.EvalSymlinks(path)
@@ -140,9 +140,6 @@ func (r *reader) within(path string, at hujson.Value, what string) (string, erro
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s: find %s: %w", r.path, what, err)
-	}
-	if root, err = filepath.EvalSymlinks(root); err != nil {
-		return "", fmt.Errorf("%s: find its repository: %w", r.path, err)
 	}
 	if !inside(root, resolved) {
 		return "", out

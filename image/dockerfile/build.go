@@ -81,7 +81,7 @@ func (p *Plan) run(ctx context.Context, archive, out io.Writer) error {
 	command := exec.CommandContext(ctx, p.BuildKit.Program, p.arguments()...) //nolint:gosec // a checked program
 	command.Env = p.environment()
 	command.Dir = "/"
-	said := &lastLine{to: out}
+	said := backend.NewEnding(out)
 	command.Stdout, command.Stderr = archive, said
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGTERM) }
@@ -92,10 +92,10 @@ func (p *Plan) run(ctx context.Context, archive, out io.Writer) error {
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case said.text() == "":
+	case said.LastLine() == "":
 		return fmt.Errorf("run %s: %w", p.BuildKit.Program, err)
 	}
-	return fmt.Errorf("build %s: BuildKit says %q: %w", backend.Printable(p.Dockerfile), said.text(), err)
+	return fmt.Errorf("build %s: BuildKit says %q: %w", backend.Printable(p.Dockerfile), strings.TrimPrefix(said.LastLine(), "error: "), err)
 }
 
 // arguments are buildctl's. No entitlement, secret or SSH agent is among them: a
@@ -128,25 +128,4 @@ func (p *Plan) environment() []string {
 		}
 	}
 	return list
-}
-
-// lastLine passes on what is said, and remembers the end of it.
-type lastLine struct {
-	to   io.Writer
-	tail []byte
-}
-
-// Write implements io.Writer.
-func (l *lastLine) Write(data []byte) (int, error) {
-	const most = 4 << 10
-	l.tail = append(l.tail, data[max(0, len(data)-most):]...)
-	l.tail = l.tail[max(0, len(l.tail)-most):]
-	_, _ = l.to.Write(data) // what can't be shown stops no build
-	return len(data), nil
-}
-
-// text is the last line that was said.
-func (l *lastLine) text() string {
-	lines := strings.Split(strings.TrimSpace(string(l.tail)), "\n")
-	return strings.TrimPrefix(strings.TrimSpace(lines[len(lines)-1]), "error: ")
 }
